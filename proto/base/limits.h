@@ -1,0 +1,54 @@
+/*
+ * limits — the bound of everything that a file, a person or another process can make large, each
+ * with its reason. Tests try both sides of each.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+/* A path with room for what we append to a person's. Linux's own PATH_MAX is 4096. */
+#define PATH_BYTES_MAX 4096
+
+/* A spec is written by a person; the largest of our examples has 2 KiB. */
+#define SPEC_BYTES_MAX (1 * MIB)
+/* Deeper nesting than any schema of ours has; stops stack exhaustion in recursive parsers. */
+#define JSON_DEPTH_MAX 32
+/* [A-Za-z][A-Za-z0-9._-]{0,63} */
+#define JOB_NAME_BYTES_MAX 64
+
+/* One line of JSON-RPC: a spec and its envelope, or a page of events. */
+#define RPC_LINE_BYTES_MAX (4 * MIB)
+static_assert(RPC_LINE_BYTES_MAX >= 2 * SPEC_BYTES_MAX, "a spec fits a line, escaped");
+/* What may wait for a slow reader before it is dropped (it resumes with from_seq). */
+#define RPC_BACKLOG_BYTES_MAX (16 * MIB)
+#define RPC_CLIENTS_MAX       256
+/* Rows of a page of events, metrics or jobs. */
+#define RPC_PAGE_ROWS_MAX 5000
+
+/* A line of the run folder's records. */
+#define RECORD_BYTES_MAX (64 * KIB)
+#define MANIFEST_BYTES_MAX (64 * MIB)
+/* Logical bytes of one chunk of a tensor: small enough to verify and repair piecewise. */
+#define CHUNK_BYTES (4 * MIB)
+
+#define RANKS_MAX            1024
+#define THREADS_PER_RANK_MAX 256
+#define SLOTS_MAX            4096
+
+#define VOCAB_SIZE_MAX      (1 << 20)
+#define SEQUENCE_LENGTH_MAX (1 << 20)
+#define HIDDEN_SIZE_MAX     (1 << 16)
+#define LAYERS_MAX          512
+#define STEPS_MAX           ((int64_t)1 << 40)
+/* JSON integers stay exact in every reader below 2^53. */
+#define JSON_INTEGER_MAX (((int64_t)1 << 53) - 1)
+
+/* A document longer than this is an error of the input, not a text. */
+#define DOCUMENT_BYTES_MAX (256 * MIB)
+#define JSONL_LINE_BYTES_MAX (512 * MIB)
