@@ -52,3 +52,13 @@ static_assert(RPC_LINE_BYTES_MAX >= 2 * SPEC_BYTES_MAX, "a spec fits a line, esc
 /* A document longer than this is an error of the input, not a text. */
 #define DOCUMENT_BYTES_MAX (256 * MIB)
 #define JSONL_LINE_BYTES_MAX (512 * MIB)
+
+/* Tokens of one shard file: 2^36 of 4 bytes are 256 GiB, beyond any file that we write. */
+#define SHARD_TOKENS_MAX ((int64_t)1 << 36)
+/* What a writer puts into one file: 256 MiB of 16-bit tokens, quick to verify and to copy. */
+#define SHARD_FILE_TOKENS ((int64_t)1 << 27)
+/* Documents that start in one file: bounds the offsets that a writer holds to 8 MiB. */
+#define SHARD_FILE_DOCUMENTS ((int64_t)1 << 20)
+/* Files of a set, and their index at about 200 bytes a file. */
+#define SHARD_FILES_MAX       (1 << 16)
+#define SHARD_INDEX_BYTES_MAX (32 * MIB)

@@ -1,0 +1,91 @@
+/*
+ * prepare — from files of text to token shards: import, (train a tokenizer,) tokenise, split,
+ * write.
+ *
+ *   OUT/tokenizer.model   the given model's bytes, or the trained model
+ *   OUT/train/            shards, see proto/shards/shard_set.h
+ *   OUT/validation/       shards; not there when validation_fraction is 0
+ *   OUT/prepare.json      the report, with the digests of the inputs and the parameters: its key
+ *
+ * The output depends on the key alone: the files' bytes in the order of their sorted paths, the
+ * tokenizer and the parameters below. When OUT holds a finished preparation of the same key,
+ * nothing is done. Otherwise all is built in "OUT.partial" and moved over OUT at the end, so that
+ * OUT is the old preparation or the new one, whole. An OUT that is not a preparation is never
+ * touched.
+ *
+ * A document goes to validation when the first 8 bytes (little-endian) of SHA-256(seed as 8 bytes
+ * little-endian, text) are below validation_fraction × 2^64: that depends on nothing but the text,
+ * so adding files moves no document, and copies of a text fall on the same side.
+ *
+ * Memory is bounded by the largest document, not by the corpus. A vocabulary is trained on a
+ * sample of at most PREPARE_SAMPLE_BYTES, drawn evenly over the documents of the train side.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/digest.h"
+#include "proto/base/error.h"
+#include "worker/text/document.h"
+
+enum prepare_phase {
+    PREPARE_PHASE_DIGEST,   /* reading the inputs for the key */
+    PREPARE_PHASE_SAMPLE,   /* reading them for the vocabulary's sample */
+    PREPARE_PHASE_TRAIN,    /* training the vocabulary; bytes do not move */
+    PREPARE_PHASE_TOKENISE, /* writing shards */
+};
+
+/* How far a preparation is. Bytes are those of the input files as they lie on disk. */
+struct prepare_progress {
+    enum prepare_phase phase;
+    int64_t bytes_done;
+    int64_t bytes_total;
+    int64_t documents;
+    int64_t tokens;
+};
+
+/* Called from the thread that called prepare, a few times a second. */
+typedef void prepare_progress_fn(void *context, const struct prepare_progress *progress);
+
+/* A line for people that is no error ("vocabulary lowered from 8192 to 5923"). */
+typedef void prepare_notice_fn(void *context, const char *text);
+
+struct prepare_options {
+    const char *const *inputs; /* files, folders, globs */
+    size_t input_count;
+    const char *output;
+    const char *tokenizer_path; /* NULL: train one of vocab_size pieces */
+    uint32_t vocab_size;
+    enum document_format format;
+    const char *text_field;        /* of JSONL; NULL: "text" */
+    double validation_fraction;    /* in [0, 1) */
+    uint64_t seed;                 /* of the split */
+    prepare_progress_fn *progress; /* may be NULL */
+    prepare_notice_fn *notice;     /* may be NULL */
+    void *context;                 /* for both */
+};
+
+struct prepare_report {
+    bool is_cached; /* nothing was done: the numbers are those of the preparation that stands */
+    int64_t file_count;
+    int64_t text_bytes; /* UTF-8 bytes of the documents kept */
+    struct document_counts counts;
+    int64_t train_documents;
+    int64_t train_tokens;
+    int64_t validation_documents;
+    int64_t validation_tokens;
+    uint32_t vocab_size;
+    struct digest tokenizer_digest;
+    struct digest train_digest; /* of the shard sets */
+    struct digest validation_digest;
+    double tokenise_s; /* wall time of PREPARE_PHASE_TOKENISE */
+    double total_s;
+};
+
+/* Prepares. INVALID for options (err->field is the option's name in the spec), NOT_FOUND for an
+ * input that matches nothing, CORRUPT or INVALID for the input's faults (named with file and line),
+ * CONFLICT when the output is something else, BUSY while another process prepares it. */
+MUST_USE enum status prepare_run(const struct prepare_options *options,
+                                 struct prepare_report *report, struct error *err);
