@@ -1,0 +1,114 @@
+/*
+ * learner — what the step loop trains: parameter table, model, method and optimizer state, planned
+ * together and allocated at once.
+ *
+ * A step of the loop:
+ *   learner_zero_grads → learner_forward_backward per micro-batch → (sum learner_grads over ranks)
+ *   → learner_update → learner_merge where due, else learner_write_weights
+ *
+ * State: the tensors of learner_tensor() and the scalars of learner_state() are all that a
+ * checkpoint needs; after loading both, call learner_write_weights. Ownership: the caller owns the
+ * learner; it borrows the backend. Tensors live as long as it does. Threads:   one caller; it
+ * computes with the backend's threads, same bits for any number of them.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/method/method.h"
+#include "worker/model/model.h"
+#include "worker/optim/adamw.h"
+
+/* Tokens of the probe sequence of a merge: enough for several positions to attend to each other,
+ * few enough that the double-precision reference stays affordable (its cost is that of one GEMV per
+ * token and weight). */
+#define LEARNER_PROBE_TOKENS_MAX 32
+/* The bound that the probe must meet. */
+#define LEARNER_PROBE_ERROR_MAX 1e-5
+
+enum learner_purpose {
+    LEARNER_PURPOSE_TRAIN,
+    LEARNER_PURPOSE_STATE /* tensors only, no model or gradients: to read a checkpoint and export it
+                           */
+};
+
+struct learner_options {
+    struct model_config config;
+    struct method_options method;
+    struct adamw_options optimizer;
+    uint64_t seed;
+    int64_t micro;           /* sequences per forward */
+    int64_t sequence_length; /* T */
+    enum learner_purpose purpose;
+    size_t memory_limit_bytes; /* 0: no limit; see memory_available_bytes() */
+};
+
+/* One tensor of a checkpoint or raw export. */
+struct learner_tensor {
+    char name[PARAM_NAME_BYTES_MAX]; /* "model.layers.0.mlp.up_proj.weight.M.exp_avg" */
+    int dimensions;
+    int64_t shape[2];
+    int64_t elements;
+    float *data;
+};
+
+struct learner;
+
+/* The options that a spec asks for; method, optimizer and config are validated. */
+MUST_USE enum status learner_options_from_spec(struct learner_options *out,
+                                               const struct train_spec *spec, int64_t vocab_size,
+                                               struct error *err);
+
+/* Plans, allocates, initialises from the seed and writes the effective weights. */
+MUST_USE enum status learner_create(struct learner **out, const struct learner_options *options,
+                                    const struct backend *backend, struct error *err);
+void learner_destroy(struct learner *learner); /* NULL is fine */
+
+const struct learner_options *learner_options(const struct learner *learner);
+const struct param_table *learner_params(const struct learner *learner);
+const struct memory_plan *learner_memory(const struct learner *learner);
+struct model *learner_model(const struct learner *learner);
+struct method *learner_method(const struct learner *learner);
+
+/* The gradients of all trainables, one buffer; gaps between tensors are zero. */
+float *learner_grads(const struct learner *learner, int64_t *count);
+void learner_zero_grads(struct learner *learner);
+
+/* As model_forward_backward and model_loss: the sum of the cross-entropies. */
+double learner_forward_backward(struct learner *learner, const uint32_t *tokens, int64_t B,
+                                double grad_scale);
+double learner_loss(struct learner *learner, const uint32_t *tokens, int64_t B);
+
+/* The global norm of the gradients, which are then clipped to clip_norm and applied with rate lr.
+ * Does not write the effective weights: a merge may come between. Where the norm is not finite
+ * nothing is changed and *grad_norm tells. */
+MUST_USE enum status learner_update(struct learner *learner, double lr, double clip_norm,
+                                    double *grad_norm, struct error *err);
+void learner_write_weights(struct learner *learner);
+
+/* True when a merge is due after step (1-based) of steps. */
+bool learner_merge_due(const struct learner *learner, int64_t step, int64_t steps);
+
+/*
+ * Merges and writes the effective weights, checking as method_merge does; and runs the probe, the
+ * first min(count, sequence_length, LEARNER_PROBE_TOKENS_MAX) of tokens, before the merge through
+ * the side-path reference in double and after it through the model: the logits must agree to
+ * LEARNER_PROBE_ERROR_MAX. STATUS_CORRUPT says what failed; the state is then not to be stored.
+ */
+MUST_USE enum status learner_merge(struct learner *learner, const uint32_t *tokens, int64_t count,
+                                   struct merge_report *report, struct error *err);
+
+/* State tensors: values of the whole table in its order, then the moments of the trainables. */
+int64_t learner_tensor_count(const struct learner *learner);
+struct learner_tensor learner_tensor(const struct learner *learner, int64_t index);
+
+/* {"adam_steps": {"model": n, "adapter": n}, "method": {"cycle": n, "group_kind": "mod_tile"}} */
+json_t *learner_state(const struct learner *learner);
+MUST_USE enum status learner_set_state(struct learner *learner, const json_t *state,
+                                       struct error *err);
+
+/* The model's tensor with that index (0 … model_count − 1 of the table) as an export has it: its
+ * linears merged. out[elements]. */
+void learner_merged_tensor(const struct learner *learner, int64_t index, float *out);

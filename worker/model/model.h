@@ -1,0 +1,68 @@
+/*
+ * model — a LLaMA (Touvron et al. 2023) on one rank: forward, and backward written by hand.
+ *
+ *   embedding → L × { x += o(attention(rope(q|k|v(rmsnorm(x)))));  x +=
+ * down(swiglu(gate|up(rmsnorm(x)))) } → rmsnorm → head → cross-entropy
+ *
+ * The model multiplies by *effective* weights and does not know how they came about: a method
+ * (worker/method) writes them once per optimizer step and is handed (X, dY) of every group of
+ * linears in the backward pass. Where the table's linears are trainable, the effective weights are
+ * the parameters themselves; else they are memory of their own, filled through model_weight().
+ *
+ * Holds the activations of one micro-batch of up to `micro` sequences of up to `sequence_length`
+ * tokens; the logits of a whole micro-batch never exist at once.
+ * Ownership: borrows config, table and backend, which outlive it. Memory comes from the plan.
+ * Threads:   one caller; it computes with the backend's threads. Same bits for any number of them.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "worker/model/param_table.h"
+#include "worker/ops/backend.h"
+
+struct model;
+
+/*
+ * Adds the gradients of what a group of linears is made of: dy[N, d] and x[N, k] are the gradient
+ * of its output and its input, d the rows of all its linears. Both are the model's, valid in the
+ * call.
+ */
+typedef void model_group_grad_fn(void *context, int64_t layer, enum linear_group group,
+                                 const float *dy, const float *x, int64_t N);
+
+struct model_options {
+    const struct model_config *config;
+    struct param_table *table;
+    const struct backend *backend;
+    int64_t micro;
+    int64_t sequence_length;
+};
+
+MUST_USE enum status model_create(struct model **out, const struct model_options *options,
+                                  struct error *err);
+void model_destroy(struct model *model); /* NULL is fine */
+
+/* Both passes of the memory plan; the table is laid out before. */
+void model_layout(struct model *model, struct memory_plan *plan);
+
+/* Where the effective weight [d, k] of a linear lies. */
+float *model_weight(const struct model *model, int64_t layer, enum linear linear);
+
+/* Who gets (X, dY); set before the first backward. */
+void model_set_group_grad(struct model *model, model_group_grad_fn *group_grad, void *context);
+
+/*
+ * One micro-batch: tokens[B, T + 1] in rows, of which T are inputs and the last T targets. Adds
+ * grad_scale × the gradient of the sum over all B T cross-entropies to the gradients of all
+ * trainables, and returns that sum (in nats). grad_scale = 1 / (targets of the global batch) makes
+ * the gradients of a step add up to those of the mean. Tokens must be below vocab_size (asserted).
+ */
+double model_forward_backward(struct model *model, const uint32_t *tokens, int64_t B, int64_t T,
+                              double grad_scale);
+
+/* The same sum without gradients. */
+double model_loss(struct model *model, const uint32_t *tokens, int64_t B, int64_t T);
+
+/* logits[T, V] of one sequence of T input tokens. */
+void model_logits(struct model *model, float *logits, const uint32_t *tokens, int64_t T);

@@ -1,0 +1,118 @@
+/*
+ * param_table — the one list of a run's tensors: name, shape, role, trainable or not.
+ *
+ * First the model's own tensors in Hugging Face's order and names, then those that the method adds
+ * (`….weight.M`, `….weight.S.<kind>`). Everything that walks over tensors (initialisation, the
+ * optimizer, the gradient all-reduce, checkpoints, exports) walks over this list, in this order.
+ *
+ * Trainable tensors have their gradients in one contiguous buffer, and their moments in two of the
+ * same layout. Tensors that are multiplied as one matrix (q|k|v and gate|up, and their adapters)
+ * lie packed one behind the other; all others start on 64-byte boundaries. Gaps are zero and stay
+ * zero. Ownership: the table owns the list; the tensors belong to the memory plan that it was laid
+ * out in.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/model/config.h"
+#include "worker/model/memory_plan.h"
+
+#define PARAM_NAME_BYTES_MAX 96
+
+/* X(constant, name in the layer, group): the linear layers of a decoder layer. */
+#define LINEAR_LIST(X)             \
+ X(Q, "self_attn.q_proj", QKV)     \
+ X(K, "self_attn.k_proj", QKV)     \
+ X(V, "self_attn.v_proj", QKV)     \
+ X(O, "self_attn.o_proj", O)       \
+ X(GATE, "mlp.gate_proj", GATE_UP) \
+ X(UP, "mlp.up_proj", GATE_UP)     \
+ X(DOWN, "mlp.down_proj", DOWN)
+
+enum linear {
+#define X(constant, name, group) LINEAR_##constant,
+    LINEAR_LIST(X)
+#undef X
+        LINEAR_COUNT
+};
+
+/* Linears that share one input are multiplied as one matrix. */
+enum linear_group {
+    LINEAR_GROUP_QKV,
+    LINEAR_GROUP_O,
+    LINEAR_GROUP_GATE_UP,
+    LINEAR_GROUP_DOWN,
+    LINEAR_GROUP_COUNT
+};
+
+enum param_role {
+    PARAM_ROLE_EMBEDDING,
+    PARAM_ROLE_NORM, /* RMSNorm gains: one-dimensional, start at 1, never decayed */
+    PARAM_ROLE_LINEAR,
+    PARAM_ROLE_HEAD,
+    PARAM_ROLE_ADAPTER, /* M: trainable, starts at 0, restarts at a merge */
+    PARAM_ROLE_SUM      /* S: what the merges of one group kind have added up to */
+};
+
+struct param {
+    char name[PARAM_NAME_BYTES_MAX];
+    enum param_role role;
+    bool trainable;
+    int dimensions;   /* 1 or 2 */
+    int64_t shape[2]; /* [rows, columns], or [n, 1] */
+    int64_t elements;
+    int64_t layer;       /* of LINEAR, ADAPTER, SUM and the layer's norms; else -1 */
+    int64_t linear;      /* enum linear of LINEAR, ADAPTER, SUM; else -1 */
+    bool packed;         /* lies right behind the tensor of its role before it */
+    int64_t grad_offset; /* in elements from the start of table.grads; -1 when frozen */
+    float *value;
+    float *grad;       /* this and the next two are NULL when frozen */
+    float *exp_avg;    /* Adam's first moment, */
+    float *exp_avg_sq; /* and its second */
+};
+
+struct param_table {
+    struct param *params;
+    int64_t count;
+    int64_t model_count; /* the first ones, of the model itself; the rest is the method's */
+    int64_t capacity;
+    int64_t value_floats; /* of the buffers, gaps included */
+    int64_t grad_floats;
+    int64_t elements;           /* of all tensors of the model itself */
+    int64_t trainable_elements; /* of all trainable tensors */
+    float *values;
+    float *grads;
+    float *exp_avg;
+    float *exp_avg_sq;
+};
+
+/* The linears' names, shapes and groups. */
+const char *linear_name(enum linear linear);
+enum linear_group linear_group_of(enum linear linear);
+int64_t linear_rows(const struct model_config *config, enum linear linear);    /* d */
+int64_t linear_columns(const struct model_config *config, enum linear linear); /* k */
+
+/* The model's tensors; its linears are trainable or (where a method adds adapters) frozen. */
+MUST_USE enum status param_table_init(struct param_table *table, const struct model_config *config,
+                                      bool linears_trainable, struct error *err);
+
+/* Appends a tensor of the method: suffix ("M", "S.mod_tile") goes behind the linear's name. */
+MUST_USE enum status param_table_add(struct param_table *table, int64_t layer, enum linear linear,
+                                     enum param_role role, const char *suffix, int64_t rows,
+                                     int64_t columns, bool packed, struct error *err);
+
+/* Both passes of the memory plan: values and moments, and gradients unless the table is only read
+ * from a checkpoint and exported (grads and every grad stay NULL then). */
+void param_table_layout(struct param_table *table, struct memory_plan *plan, bool with_gradients);
+
+/* Values of a fresh run: N(0, 0.02²) for embeddings, linears and head, gains 1, adapters and sums
+ * 0. Element e of tensor i is a pure function of (seed, i, e), whatever the method. */
+void param_table_initialise(struct param_table *table, uint64_t seed);
+
+struct param *param_table_linear(const struct param_table *table, int64_t layer,
+                                 enum linear linear);
+/* NULL when there is none of that name. */
+struct param *param_table_find(const struct param_table *table, const char *name);
+void param_table_deinit(struct param_table *table);
