@@ -1,0 +1,192 @@
+#include <assert.h>
+#include <string.h>
+
+#include "proto/base/limits.h"
+#include "worker/dist/dist_private.h"
+
+enum { TAG_PART = 1, TAG_SUM = 2 };
+
+/* Of a bucket of count values, rank owner sums the values from *first on; returns how many. */
+static size_t segment_of(const struct dist *dist, size_t count, int owner, size_t *first)
+{
+    size_t world = (size_t)dist->world;
+    size_t size = (count + world - 1) / world;
+    size_t start = (size_t)owner * size;
+
+    *first = start < count ? start : count;
+    return count - *first < size ? count - *first : size;
+}
+
+/* Waits for the posted requests; after a failure to post, code is that failure. */
+static enum status finish(struct dist *dist, int posted, int code, const char *what,
+                          struct error *err)
+{
+    if (code == MPI_SUCCESS) {
+        code = MPI_Waitall(posted, dist->requests, MPI_STATUSES_IGNORE);
+    }
+    return error_from_mpi(err, code, what);
+}
+
+/* Every rank receives all parts of its own segment into scratch[rank] and sends the rest away. */
+static enum status scatter_parts(struct dist *dist, const float *values, size_t count,
+                                 struct error *err)
+{
+    size_t own_first = 0;
+    size_t own_count = segment_of(dist, count, dist->rank, &own_first);
+    int posted = 0;
+    int code = MPI_SUCCESS;
+
+    for (int peer = 0; peer < dist->world && code == MPI_SUCCESS; peer++) {
+        size_t first = 0;
+        size_t size = segment_of(dist, count, peer, &first);
+
+        if (peer == dist->rank) {
+            continue;
+        }
+        code = MPI_Irecv(dist->scratch + (size_t)peer * dist->segment_floats, (int)own_count,
+                         MPI_FLOAT, peer, TAG_PART, MPI_COMM_WORLD, &dist->requests[posted]);
+        posted += code == MPI_SUCCESS;
+        if (code == MPI_SUCCESS) {
+            code = MPI_Isend(values + first, (int)size, MPI_FLOAT, peer, TAG_PART, MPI_COMM_WORLD,
+                             &dist->requests[posted]);
+            posted += code == MPI_SUCCESS;
+        }
+    }
+    return finish(dist, posted, code, "reduce-scatter", err);
+}
+
+/* own[count] <- scratch[0] + scratch[1] + …, with own itself at this rank's place. */
+static void add_in_rank_order(struct dist *dist, float *own, size_t count)
+{
+    float *sum = dist->scratch;
+
+    memcpy(dist->scratch + (size_t)dist->rank * dist->segment_floats, own, count * sizeof *own);
+    for (int rank = 1; rank < dist->world; rank++) {
+        const float *part = dist->scratch + (size_t)rank * dist->segment_floats;
+        for (size_t i = 0; i < count; i++) {
+            sum[i] += part[i];
+        }
+    }
+    memcpy(own, sum, count * sizeof *own);
+}
+
+/* Every rank sends its summed segment to the others. */
+static enum status gather_sums(struct dist *dist, float *values, size_t count, struct error *err)
+{
+    size_t own_first = 0;
+    size_t own_count = segment_of(dist, count, dist->rank, &own_first);
+    int posted = 0;
+    int code = MPI_SUCCESS;
+
+    for (int peer = 0; peer < dist->world && code == MPI_SUCCESS; peer++) {
+        size_t first = 0;
+        size_t size = segment_of(dist, count, peer, &first);
+
+        if (peer == dist->rank) {
+            continue;
+        }
+        code = MPI_Irecv(values + first, (int)size, MPI_FLOAT, peer, TAG_SUM, MPI_COMM_WORLD,
+                         &dist->requests[posted]);
+        posted += code == MPI_SUCCESS;
+        if (code == MPI_SUCCESS) {
+            code = MPI_Isend(values + own_first, (int)own_count, MPI_FLOAT, peer, TAG_SUM,
+                             MPI_COMM_WORLD, &dist->requests[posted]);
+            posted += code == MPI_SUCCESS;
+        }
+    }
+    return finish(dist, posted, code, "all-gather", err);
+}
+
+enum status dist_sum(struct dist *dist, float *values, size_t count, struct error *err)
+{
+    if (dist->world == 1) {
+        return STATUS_OK;
+    }
+    for (size_t done = 0; done < count;) {
+        float *bucket = values + done;
+        size_t size = count - done < BUCKET_FLOATS ? count - done : BUCKET_FLOATS;
+        size_t own_first = 0;
+        size_t own_count = segment_of(dist, size, dist->rank, &own_first);
+
+        enum status status = scatter_parts(dist, bucket, size, err);
+        if (!status) {
+            add_in_rank_order(dist, bucket + own_first, own_count);
+            status = gather_sums(dist, bucket, size, err);
+        }
+        if (status) {
+            return status;
+        }
+        done += size;
+    }
+    return STATUS_OK;
+}
+
+enum status dist_sum_doubles(struct dist *dist, double *values, size_t count, struct error *err)
+{
+    assert(count <= DIST_DOUBLES_MAX);
+    if (dist->world == 1) {
+        return STATUS_OK;
+    }
+    /* Only moved by MPI; the adding is ours. */
+    int code = MPI_Allgather(values, (int)count, MPI_DOUBLE, dist->doubles, (int)count, MPI_DOUBLE,
+                             MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) {
+        return error_from_mpi(err, code, "gather of doubles");
+    }
+    memcpy(values, dist->doubles, count * sizeof *values);
+    for (int rank = 1; rank < dist->world; rank++) {
+        for (size_t i = 0; i < count; i++) {
+            values[i] += dist->doubles[(size_t)rank * count + i];
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status dist_broadcast(struct dist *dist, void *data, size_t size, int root, struct error *err)
+{
+    char *bytes = data;
+
+    assert(0 <= root && root < dist->world);
+    if (dist->world == 1) {
+        return STATUS_OK;
+    }
+    while (size > 0) {
+        size_t part = size < 64 * MIB ? size : 64 * MIB;
+        int code = MPI_Bcast(bytes, (int)part, MPI_BYTE, root, MPI_COMM_WORLD);
+        if (code != MPI_SUCCESS) {
+            return error_from_mpi(err, code, "broadcast");
+        }
+        bytes += part;
+        size -= part;
+    }
+    return STATUS_OK;
+}
+
+enum status dist_barrier(struct dist *dist, struct error *err)
+{
+    if (dist->world == 1) {
+        return STATUS_OK;
+    }
+    return error_from_mpi(err, MPI_Barrier(MPI_COMM_WORLD), "barrier");
+}
+
+enum status dist_agree(struct dist *dist, enum status status, int *speaker, struct error *err)
+{
+    int failing = status == STATUS_OK ? dist->world : dist->rank;
+    int first = failing;
+
+    if (dist->world > 1) {
+        int code = MPI_Allreduce(&failing, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+        if (code != MPI_SUCCESS) {
+            return error_from_mpi(err, code, "agreement");
+        }
+    }
+    if (first == dist->world) {
+        return STATUS_OK;
+    }
+    if (speaker != NULL) {
+        *speaker = first;
+    }
+    enum status sent = dist_broadcast(dist, err, sizeof *err, first, err);
+    return sent ? sent : err->status;
+}

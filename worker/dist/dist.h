@@ -1,0 +1,56 @@
+/*
+ * dist — the ranks of a run and what they do together, over MPI.
+ *
+ * A process that neither mpirun nor srun started is a world of one: MPI is not initialised and
+ * every call below is a no-op that succeeds. Sums have our own fixed order, rank 0 + rank 1 + …,
+ * over point-to-point messages, so that their bits depend on the world size alone: not on timing,
+ * the transport or what an MPI library picks.
+ *
+ * Errors:  a message that cannot be passed is STATUS_IO. A rank that is lost is not reported: the
+ *          launcher ends the job, and the others wait until it does.
+ * Threads: MPI_THREAD_FUNNELED. The thread that opened the world makes every call.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/base/error.h"
+
+struct dist;
+
+/* True when mpirun or srun started this process (their environment says so). */
+bool dist_is_launched(void);
+
+/* Joins the world. Collective. */
+MUST_USE enum status dist_open(struct dist **out, struct error *err);
+/* Leaves it. Collective: every rank comes here, or none does (then dist_abort). NULL is fine. */
+void dist_close(struct dist *dist);
+/* Ends the processes of all ranks; this one exits with exit_code. NULL is a world of one. */
+_Noreturn void dist_abort(struct dist *dist, int exit_code);
+
+int dist_rank(const struct dist *dist);
+int dist_world(const struct dist *dist);
+/* Index among the ranks on this host. */
+int dist_local_rank(const struct dist *dist);
+
+/* All ranks bring their status and learn the same one: STATUS_OK when all succeeded, else that of
+ * the lowest failing rank, with its error in *err. *speaker (may be NULL) is that rank, the one to
+ * tell people about it. Collective. */
+MUST_USE enum status dist_agree(struct dist *dist, enum status status, int *speaker,
+                                struct error *err);
+
+/* values[count] <- the sum over ranks, in rank order; the same bits everywhere. Collective. */
+MUST_USE enum status dist_sum(struct dist *dist, float *values, size_t count, struct error *err);
+
+/* As dist_sum for a few doubles (losses, norms): at most DIST_DOUBLES_MAX. */
+#define DIST_DOUBLES_MAX 64
+MUST_USE enum status dist_sum_doubles(struct dist *dist, double *values, size_t count,
+                                      struct error *err);
+
+/* data[size] of rank root goes to all. Collective. */
+MUST_USE enum status dist_broadcast(struct dist *dist, void *data, size_t size, int root,
+                                    struct error *err);
+
+/* Returns when every rank came here. */
+MUST_USE enum status dist_barrier(struct dist *dist, struct error *err);

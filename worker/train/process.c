@@ -1,0 +1,177 @@
+#include "worker/train/process.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/file.h"
+#include "proto/base/limits.h"
+
+/* A handler can only reach static storage. */
+static volatile sig_atomic_t stop_requested;
+
+/* True when it was set here, false when the caller's value stays. */
+static bool set_default(const char *name, const char *value)
+{
+    return getenv(name) == NULL && setenv(name, value, 0) == 0;
+}
+
+void process_tune(char *const *argv)
+{
+    /* Guards against a loop where exec drops part of the environment. */
+    if (getenv("REMORA_TUNED") != NULL || setenv("REMORA_TUNED", "1", 1) != 0) {
+        return;
+    }
+    bool changed = false;
+
+    /* Spinning threads beside a busy process cost three quarters of the speed. */
+    if (getenv("OMP_WAIT_POLICY") == NULL) {
+        changed |= set_default("GOMP_SPINCOUNT", "1000");
+    }
+    /* Large buffers stay in the heap instead of being mapped and faulted in anew each time. */
+    changed |= set_default("MALLOC_MMAP_THRESHOLD_", "4294967296");
+    changed |= set_default("MALLOC_TRIM_THRESHOLD_", "17179869184");
+    if (changed) {
+        (void)execv("/proc/self/exe", argv);
+    }
+}
+
+/* Reads "a" or "a-b" at *text and moves behind it; false when there is none. */
+static bool parse_range(const char **text, long *first, long *last)
+{
+    char *end = NULL;
+
+    errno = 0;
+    *first = strtol(*text, &end, 10);
+    if (end == *text || errno != 0 || *first < 0 || *first >= CPU_SETSIZE) {
+        return false;
+    }
+    *last = *first;
+    if (*end == '-') {
+        const char *second = end + 1;
+        *last = strtol(second, &end, 10);
+        if (end == second || errno != 0 || *last < *first || *last >= CPU_SETSIZE) {
+            return false;
+        }
+    }
+    *text = end;
+    return true;
+}
+
+/* Puts entries [skip, skip + count) of the list into set. */
+static enum status parse_cpus(const char *cpus, long skip, long count, cpu_set_t *set,
+                              struct error *err)
+{
+    long index = 0;
+
+    CPU_ZERO(set);
+    for (const char *at = cpus;;) {
+        long first = 0;
+        long last = 0;
+        if (!parse_range(&at, &first, &last) || (*at != ',' && *at != '\0')) {
+            return error_set(err, STATUS_INVALID, "--cpus '%s' is no list of cores like 0,1,4-7",
+                             cpus);
+        }
+        for (long cpu = first; cpu <= last; cpu++, index++) {
+            if (skip <= index && index < skip + count) {
+                CPU_SET((size_t)cpu, set);
+            }
+        }
+        if (*at == '\0') {
+            break;
+        }
+        at++;
+    }
+    if (index < skip + count) {
+        return error_set(err, STATUS_INVALID,
+                         "--cpus '%s' lists %ld cores, the ranks of this host need at least %ld",
+                         cpus, index, skip + count);
+    }
+    return STATUS_OK;
+}
+
+enum status process_bind(const char *cpus, int local_rank, int threads, struct error *err)
+{
+    cpu_set_t set;
+
+    enum status status = parse_cpus(cpus, (long)local_rank * threads, threads, &set, err);
+    if (status) {
+        return status;
+    }
+    if (sched_setaffinity(0, sizeof set, &set) != 0) {
+        (void)error_from_errno(err, errno, "bind local rank %d to cores of --cpus '%s'", local_rank,
+                               cpus);
+        return err->status;
+    }
+    return STATUS_OK;
+}
+
+static void on_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+void process_watch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGUSR1, &action, NULL);
+}
+
+bool process_stop_requested(void)
+{
+    return stop_requested != 0;
+}
+
+/* The number at the start of a small file of the kernel's, or -1 ("max", or no such file). */
+static long long read_number(const char *path, const char *after)
+{
+    struct bytes text = {0};
+    long long value = -1;
+
+    if (file_read(&text, path, 64 * KIB, NULL) == STATUS_OK && text.size > 0) {
+        const char *start = after == NULL ? text.data : strstr(text.data, after);
+        if (start != NULL) {
+            start += after == NULL ? 0 : strlen(after);
+            char *end = NULL;
+            value = strtoll(start, &end, 10);
+            value = end == start ? -1 : value;
+        }
+    }
+    bytes_deinit(&text);
+    return value;
+}
+
+/* What is left below a limit, or -1 where there is none. */
+static long long left_of(const char *limit_path, const char *usage_path)
+{
+    long long limit = read_number(limit_path, NULL);
+    long long usage = read_number(usage_path, NULL);
+
+    return limit < 0 || usage < 0 || limit < usage ? -1 : limit - usage;
+}
+
+long long process_memory_available(void)
+{
+    long long kib = read_number("/proc/meminfo", "MemAvailable:");
+    long long available = kib < 0 ? -1 : kib * 1024;
+    const long long groups[] = {
+        left_of("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        left_of("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    };
+
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        if (groups[i] >= 0 && (available < 0 || groups[i] < available)) {
+            available = groups[i];
+        }
+    }
+    return available;
+}
