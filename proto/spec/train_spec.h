@@ -1,0 +1,124 @@
+/*
+ * train_spec — a validated spec of kind train as a struct: every field of the schema, defaults
+ * filled, presets resolved. Field names are the spec's.
+ *
+ * Ownership: texts live as long as the spec that was read. data.train is inside the struct.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/error.h"
+
+/* Sources of training data; each needs a quota per step, so more than a few make no sense. */
+#define SPEC_SOURCES_MAX 32
+/* Patterns per source or prepare job. */
+#define SPEC_PATTERNS_MAX 64
+
+enum method_name { METHOD_NAME_FULL, METHOD_NAME_MORA, METHOD_NAME_REMORA };
+enum schedule_name {
+    SCHEDULE_NAME_JAGGED_COSINE,
+    SCHEDULE_NAME_COSINE,
+    SCHEDULE_NAME_LINEAR,
+    SCHEDULE_NAME_CONSTANT,
+};
+enum text_format { TEXT_FORMAT_AUTO, TEXT_FORMAT_MEDLINE, TEXT_FORMAT_JSONL, TEXT_FORMAT_TEXT };
+
+/* The words of the spec. */
+const char *method_name_text(enum method_name name);
+const char *schedule_name_text(enum schedule_name name);
+const char *text_format_text(enum text_format format);
+
+/* Text files that are prepared (kind prepare) or still to be prepared (data.train[].files). */
+struct spec_files {
+    const char *patterns[SPEC_PATTERNS_MAX]; /* paths or globs, absolute */
+    size_t pattern_count;                    /* 0: there are none */
+    enum text_format format;
+    const char *text_field; /* of JSONL */
+};
+
+struct train_source {
+    const char *shards; /* folder; NULL when files are given */
+    struct spec_files files;
+    double weight;
+};
+
+struct train_spec {
+    const char *name;
+    struct {
+        const char *preset;    /* NULL when config was given */
+        const char *tokenizer; /* path; NULL when tokenizer_vocab_size says to train one */
+        int64_t
+            tokenizer_vocab_size; /* of a tokenizer to be trained from data.train[].files; else 0 */
+        int64_t hidden_size;
+        int64_t intermediate_size;
+        int64_t num_hidden_layers;
+        int64_t num_attention_heads;
+        double rms_norm_eps;
+        double rope_theta;
+        double initializer_range; /* standard deviation of the initial weights */
+    } model;
+    struct {
+        struct train_source train[SPEC_SOURCES_MAX];
+        size_t train_count;
+        struct {
+            const char *shards; /* NULL: the validation part of what is prepared from files */
+            double fraction;    /* of documents, when shards is NULL; else 0 */
+            int64_t sequences;  /* at most this many are evaluated */
+        } validation;
+        int64_t sequence_length;
+    } data;
+    struct {
+        enum method_name name;
+        int64_t r;           /* mora, remora; else 0 */
+        int64_t merge_every; /* remora; else 0. operator is sharing, groups are the paper's */
+    } method;
+    struct {
+        double lr;
+        double betas[2];
+        double eps;
+        double weight_decay;
+        double clip_norm; /* 0: no clipping */
+    } optimizer;          /* adamw */
+    struct {
+        enum schedule_name name;
+        int64_t warmup;         /* steps */
+        int64_t restart_warmup; /* jagged_cosine; else 0 */
+        double min_lr_ratio;    /* constant: 1 */
+    } schedule;
+    struct {
+        int64_t global;
+        int64_t micro;
+    } batch;
+    /* Exactly one is not 0. */
+    int64_t steps;
+    int64_t tokens;
+    double epochs;
+    uint64_t seed;
+    struct {
+        int64_t ranks;
+        int64_t threads_per_rank;
+    } launch;
+    struct {
+        int64_t every;
+        int64_t keep_last;
+    } checkpoint;
+    struct {
+        int64_t every;
+    } evaluate;
+    struct {
+        int64_t max_attempts;
+    } retry;
+};
+
+/* spec has passed spec_validate. */
+MUST_USE enum status train_spec_read(struct train_spec *out, const json_t *spec, struct error *err);
+
+/* The number of optimizer steps. sequences is how many the training data has (used for epochs
+ * only). tokens and epochs are rounded down to whole steps, and with jagged_cosine to whole cycles;
+ * none left is an error. */
+MUST_USE enum status train_spec_steps(int64_t *out, const struct train_spec *spec,
+                                      int64_t sequences, struct error *err);
