@@ -2,9 +2,9 @@
  * command — the command line of our programs: "program [global options] command [options] [args]".
  *
  * Each command is one file exporting one const struct command that main.c lists. --help prints
- * usage, examples first, then options; --version prints "<program> <version>". An unknown command or
- * option is an error with a "did you mean". "--" ends options; "--name=value" and "--name value" are
- * the same. Results go to stdout, all else to stderr; the exit code is status_exit_code().
+ * usage, examples first, then options; --version prints "<program> <version>". An unknown command
+ * or option is an error with a "did you mean". "--" ends options; "--name=value" and "--name value"
+ * are the same. Results go to stdout, all else to stderr; the exit code is status_exit_code().
  */
 #pragma once
 
@@ -18,7 +18,7 @@ struct command_option {
     char letter;       /* 0: none */
     const char *value; /* what the value is called ("PATH"); NULL: a flag */
     const char *help;
-    bool repeats;      /* may be given more than once */
+    bool repeats; /* may be given more than once */
 };
 
 struct command_line; /* what was given; owned by command_main */
@@ -37,7 +37,7 @@ struct command {
 };
 
 struct command_program {
-    const char *name;     /* "remora" */
+    const char *name; /* "remora" */
     const char *summary;
     const char *examples;
     const struct command_option *options; /* global, before the command */
@@ -65,5 +65,5 @@ const char *command_argument(const struct command_line *line, int index); /* NUL
 /* argv[0] resolved to an absolute path of the running executable's folder (/proc/self/exe). */
 MUST_USE enum status command_own_folder(char *out, struct error *err); /* out[PATH_BYTES_MAX] */
 
-/* The candidate nearest to text within edit distance 3 (or a third of its length), or NULL. */
+/* The candidate nearest to text, at most a third of its length (1 to 3 edits) away, or NULL. */
 const char *command_nearest(const char *text, const char *const *candidates, size_t count);

@@ -19,21 +19,21 @@
 #define ERROR_HINT_BYTES    320
 
 /* X(constant, name, JSON-RPC error code, exit code of a program that ends with it) */
-#define STATUS_LIST(X)                                                                             \
-    X(OK, "ok", 0, 0)                                                                              \
-    X(INVALID, "invalid", -32602, 2)                                                               \
-    X(NOT_FOUND, "not_found", -32001, 3)                                                           \
-    X(CONFLICT, "conflict", -32002, 4)                                                             \
-    X(LIMIT, "limit", -32003, 5)                                                                   \
-    X(CORRUPT, "corrupt", -32004, 6)                                                               \
-    X(BUSY, "busy", -32005, 7)                                                                     \
-    X(NO_MEMORY, "no_memory", -32006, 8)                                                           \
-    X(NO_SPACE, "no_space", -32007, 9)                                                             \
-    X(IO, "io", -32008, 10)                                                                        \
-    X(CANCELLED, "cancelled", -32009, 11)                                                          \
-    X(PERMISSION, "permission", -32010, 12)                                                        \
-    X(TIMEOUT, "timeout", -32011, 13)                                                              \
-    X(UNSUPPORTED, "unsupported", -32012, 14)
+#define STATUS_LIST(X)                   \
+ X(OK, "ok", 0, 0)                       \
+ X(INVALID, "invalid", -32602, 2)        \
+ X(NOT_FOUND, "not_found", -32001, 3)    \
+ X(CONFLICT, "conflict", -32002, 4)      \
+ X(LIMIT, "limit", -32003, 5)            \
+ X(CORRUPT, "corrupt", -32004, 6)        \
+ X(BUSY, "busy", -32005, 7)              \
+ X(NO_MEMORY, "no_memory", -32006, 8)    \
+ X(NO_SPACE, "no_space", -32007, 9)      \
+ X(IO, "io", -32008, 10)                 \
+ X(CANCELLED, "cancelled", -32009, 11)   \
+ X(PERMISSION, "permission", -32010, 12) \
+ X(TIMEOUT, "timeout", -32011, 13)       \
+ X(UNSUPPORTED, "unsupported", -32012, 14)
 
 enum status {
 #define X(constant, name, rpc_code, exit_code) STATUS_##constant,

@@ -24,6 +24,13 @@ MUST_USE enum status file_write(const char *path, const void *data, size_t size,
 MUST_USE enum status file_create(const char *path, const void *data, size_t size, mode_t mode,
                                  struct error *err);
 
+/* What separates a file's name from the rest in the names of its temporary siblings; whoever finds
+ * one that no living process writes may remove it. */
+#define FILE_TEMPORARY_MARK ".tmp-"
+
+/* out[PATH_BYTES_MAX]: the name under which this thread writes path aside. */
+MUST_USE enum status file_temporary(char *out, const char *path, struct error *err);
+
 /* fsync of a folder, so that its entries are durable. */
 MUST_USE enum status folder_sync(const char *path, struct error *err);
 

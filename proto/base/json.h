@@ -8,10 +8,9 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include "proto/base/bytes.h"
 #include "proto/base/error.h"
@@ -32,5 +31,6 @@ void json_set_real(json_t *object, const char *key, double value);
 /* Lookups with a default; a wrong type gives the default. The text lives as long as object. */
 const char *json_get_text(const json_t *object, const char *key, const char *fallback);
 int64_t json_get_int(const json_t *object, const char *key, int64_t fallback);
-double json_get_real(const json_t *object, const char *key, double fallback); /* also reads null+non_finite */
+double json_get_real(const json_t *object, const char *key,
+                     double fallback); /* also reads null+non_finite */
 bool json_get_bool(const json_t *object, const char *key, bool fallback);

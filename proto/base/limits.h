@@ -32,7 +32,7 @@ static_assert(RPC_LINE_BYTES_MAX >= 2 * SPEC_BYTES_MAX, "a spec fits a line, esc
 #define RPC_PAGE_ROWS_MAX 5000
 
 /* A line of the run folder's records. */
-#define RECORD_BYTES_MAX (64 * KIB)
+#define RECORD_BYTES_MAX   (64 * KIB)
 #define MANIFEST_BYTES_MAX (64 * MIB)
 /* Logical bytes of one chunk of a tensor: small enough to verify and repair piecewise. */
 #define CHUNK_BYTES (4 * MIB)
@@ -50,7 +50,7 @@ static_assert(RPC_LINE_BYTES_MAX >= 2 * SPEC_BYTES_MAX, "a spec fits a line, esc
 #define JSON_INTEGER_MAX (((int64_t)1 << 53) - 1)
 
 /* A document longer than this is an error of the input, not a text. */
-#define DOCUMENT_BYTES_MAX (256 * MIB)
+#define DOCUMENT_BYTES_MAX   (256 * MIB)
 #define JSONL_LINE_BYTES_MAX (512 * MIB)
 
 /* Tokens of one shard file: 2^36 of 4 bytes are 256 GiB, beyond any file that we write. */

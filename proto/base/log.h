@@ -12,8 +12,7 @@ struct error;
 /* part names the program or module, static storage ("remorad", "rank 0"). */
 void log_init(const char *part);
 void log_set_level(enum log_level level);
-void log_write(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_error(const struct error *err); /* message, field and hint */
 
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -18,11 +18,11 @@
 
 /* What numbers are drawn for. Values are part of the format; never reuse one. */
 enum rng_purpose {
-    RNG_PURPOSE_INIT = 1,       /* a = index of the tensor in the parameter table */
-    RNG_PURPOSE_SAMPLER = 2,    /* a = source, b = epoch */
-    RNG_PURPOSE_ROUNDING = 3,   /* reserved: stochastic rounding */
+    RNG_PURPOSE_INIT = 1,        /* a = index of the tensor in the parameter table */
+    RNG_PURPOSE_SAMPLER = 2,     /* a = source, b = epoch */
+    RNG_PURPOSE_ROUNDING = 3,    /* reserved: stochastic rounding */
     RNG_PURPOSE_PERMUTATION = 4, /* reserved: permuted groups */
-    RNG_PURPOSE_SYNTH = 5,      /* synthetic corpora; a = record */
+    RNG_PURPOSE_SYNTH = 5,       /* synthetic corpora; a = record */
     RNG_PURPOSE_TEST = 6,
 };
 

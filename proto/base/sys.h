@@ -25,13 +25,15 @@ enum sys_call {
     SYS_CALL_FSYNC,
     SYS_CALL_RENAME,
     SYS_CALL_UNLINK,
+    SYS_CALL_RMDIR,
     SYS_CALL_MKDIR,
     SYS_CALL_TRUNCATE,
     SYS_CALL_MMAP,
     SYS_CALL_LOCK,
 };
 
-/* What a call is about; unused fields are 0 or NULL. Valid during the hook only. */
+/* What a call is about; fd is -1 and other unused fields are 0 or NULL. Valid during the hook
+ * only. A write that the system cuts short is one event per piece. */
 struct sys_event {
     enum sys_call call;
     int fd;
@@ -53,13 +55,19 @@ void *sys_realloc(void *pointer, size_t size);
 char *sys_strdup(const char *text);
 
 int sys_open(const char *path, int flags, mode_t mode);
+/* At most size bytes; 0 at the end. */
 ssize_t sys_read(int fd, void *data, size_t size);
+/* Reads until size bytes or the end; how many, or -1. */
+ssize_t sys_read_all(int fd, void *data, size_t size);
 /* Writes all of it or returns -1 (part may be written). */
 int sys_write_all(int fd, const void *data, size_t size);
 int sys_fdatasync(int fd);
 int sys_fsync(int fd);
 int sys_rename(const char *from, const char *to);
+/* As sys_rename, but fails with EEXIST when there is a file called to. */
+int sys_rename_new(const char *from, const char *to);
 int sys_unlink(const char *path);
+int sys_rmdir(const char *path);
 int sys_mkdir(const char *path, mode_t mode);
 int sys_ftruncate(int fd, off_t size);
 int sys_flock(int fd, int operation);
