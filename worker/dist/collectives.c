@@ -1,10 +1,14 @@
 #include <assert.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/limits.h"
 #include "worker/dist/dist_private.h"
 
 enum { TAG_PART = 1, TAG_SUM = 2 };
+
+/* Looks at an agreement before a waiting rank begins to sleep: some tens of microseconds. */
+#define LOOKS_AWAKE 1000
 
 /* Of a bucket of count values, rank owner sums the values from *first on; returns how many. */
 static size_t segment_of(const struct dist *dist, size_t count, int owner, size_t *first)
@@ -170,15 +174,38 @@ enum status dist_barrier(struct dist *dist, struct error *err)
     return error_from_mpi(err, MPI_Barrier(MPI_COMM_WORLD), "barrier");
 }
 
+/* *first <- the least of all ranks' values. The waiting ranks sleep between looks: what they wait
+ * for (a file being written, data being prepared) may need their cores. */
+static enum status find_first(struct dist *dist, int value, int *first, struct error *err)
+{
+    static const struct timespec pause = {.tv_nsec = 200000};
+    MPI_Request request = MPI_REQUEST_NULL;
+    int done = 0;
+
+    int code = MPI_Iallreduce(&value, first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &request);
+    for (int look = 0; code == MPI_SUCCESS; look++) {
+        code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+        if (done) {
+            break;
+        }
+        if (look >= LOOKS_AWAKE) {
+            (void)nanosleep(&pause, NULL);
+        }
+    }
+    return error_from_mpi(err, code, "agreement");
+}
+
 enum status dist_agree(struct dist *dist, enum status status, int *speaker, struct error *err)
 {
     int failing = status == STATUS_OK ? dist->world : dist->rank;
     int first = failing;
 
     if (dist->world > 1) {
-        int code = MPI_Allreduce(&failing, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-        if (code != MPI_SUCCESS) {
-            return error_from_mpi(err, code, "agreement");
+        struct error lost;
+        enum status agreed = find_first(dist, failing, &first, &lost);
+        if (agreed) {
+            *err = lost;
+            return agreed;
         }
     }
     if (first == dist->world) {

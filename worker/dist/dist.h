@@ -36,7 +36,7 @@ int dist_local_rank(const struct dist *dist);
 
 /* All ranks bring their status and learn the same one: STATUS_OK when all succeeded, else that of
  * the lowest failing rank, with its error in *err. *speaker (may be NULL) is that rank, the one to
- * tell people about it. Collective. */
+ * tell people about it. Waits without keeping its core busy. Collective. */
 MUST_USE enum status dist_agree(struct dist *dist, enum status status, int *speaker,
                                 struct error *err);
 

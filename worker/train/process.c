@@ -5,12 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include "proto/base/bytes.h"
-#include "proto/base/file.h"
-#include "proto/base/limits.h"
 
 /* A handler can only reach static storage. */
 static volatile sig_atomic_t stop_requested;
@@ -128,50 +123,4 @@ void process_watch_signals(void)
 bool process_stop_requested(void)
 {
     return stop_requested != 0;
-}
-
-/* The number at the start of a small file of the kernel's, or -1 ("max", or no such file). */
-static long long read_number(const char *path, const char *after)
-{
-    struct bytes text = {0};
-    long long value = -1;
-
-    if (file_read(&text, path, 64 * KIB, NULL) == STATUS_OK && text.size > 0) {
-        const char *start = after == NULL ? text.data : strstr(text.data, after);
-        if (start != NULL) {
-            start += after == NULL ? 0 : strlen(after);
-            char *end = NULL;
-            value = strtoll(start, &end, 10);
-            value = end == start ? -1 : value;
-        }
-    }
-    bytes_deinit(&text);
-    return value;
-}
-
-/* What is left below a limit, or -1 where there is none. */
-static long long left_of(const char *limit_path, const char *usage_path)
-{
-    long long limit = read_number(limit_path, NULL);
-    long long usage = read_number(usage_path, NULL);
-
-    return limit < 0 || usage < 0 || limit < usage ? -1 : limit - usage;
-}
-
-long long process_memory_available(void)
-{
-    long long kib = read_number("/proc/meminfo", "MemAvailable:");
-    long long available = kib < 0 ? -1 : kib * 1024;
-    const long long groups[] = {
-        left_of("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        left_of("/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    };
-
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-        if (groups[i] >= 0 && (available < 0 || groups[i] < available)) {
-            available = groups[i];
-        }
-    }
-    return available;
 }

@@ -21,6 +21,3 @@ MUST_USE enum status process_bind(const char *cpus, int local_rank, int threads,
 /* From now on SIGUSR1 asks for a checkpoint and a clean stop. SIGTERM keeps ending us at once. */
 void process_watch_signals(void);
 bool process_stop_requested(void);
-
-/* Bytes that this machine, or our control group, can still give; -1 when it does not say. */
-long long process_memory_available(void);

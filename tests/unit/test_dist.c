@@ -1,0 +1,143 @@
+/*
+ * Runs alone (a world of one) and under mpirun with 2 and 3 ranks: every test is collective.
+ */
+#include "tests/support/test.h"
+#include "worker/dist/dist.h"
+
+static struct dist *world;
+
+/* Values whose sum depends on the order of adding. */
+static float value_at(int rank, size_t index)
+{
+    static const float values[] = {1e8F, 1.25F, -1e8F, 3e-5F, 7.0F};
+
+    return values[((size_t)rank + index) % 5] * (1.0F + (float)(index % 13));
+}
+
+static float sum_in_rank_order(size_t index)
+{
+    float sum = value_at(0, index);
+
+    for (int rank = 1; rank < dist_world(world); rank++) {
+        sum += value_at(rank, index);
+    }
+    return sum;
+}
+
+static void sums_add_in_rank_order(void **state)
+{
+    static const size_t counts[] = {0,      1, 2, 3, 7, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 5,
+                                    2500000};
+    struct error err;
+    (void)state;
+
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        float *values = malloc((counts[c] + 1) * sizeof *values);
+        for (size_t i = 0; i < counts[c]; i++) {
+            values[i] = value_at(dist_rank(world), i);
+        }
+        values[counts[c]] = 42.0F;
+        assert_ok(dist_sum(world, values, counts[c], &err), &err);
+        for (size_t i = 0; i < counts[c]; i++) {
+            float expected = sum_in_rank_order(i);
+            assert_memory_equal(&values[i], &expected, sizeof expected);
+        }
+        assert_true(values[counts[c]] == 42.0F);
+        free(values);
+    }
+}
+
+static void doubles_add_in_rank_order(void **state)
+{
+    double values[DIST_DOUBLES_MAX];
+    struct error err;
+    (void)state;
+
+    for (size_t i = 0; i < DIST_DOUBLES_MAX; i++) {
+        values[i] = (dist_rank(world) % 2 == 0 ? 1e17 : -1e17) + (double)(dist_rank(world) + 1);
+    }
+    assert_ok(dist_sum_doubles(world, values, DIST_DOUBLES_MAX, &err), &err);
+    double expected = 1e17 + 1.0;
+    for (int rank = 1; rank < dist_world(world); rank++) {
+        expected += (rank % 2 == 0 ? 1e17 : -1e17) + (double)(rank + 1);
+    }
+    for (size_t i = 0; i < DIST_DOUBLES_MAX; i++) {
+        assert_memory_equal(&values[i], &expected, sizeof expected);
+    }
+}
+
+static void broadcasts_come_from_the_root(void **state)
+{
+    size_t size = 3 * MIB + 1;
+    struct error err;
+    (void)state;
+
+    for (int root = 0; root < dist_world(world); root++) {
+        unsigned char *data = malloc(size);
+        memset(data, dist_rank(world) + 1, size);
+        assert_ok(dist_broadcast(world, data, size, root, &err), &err);
+        assert_int_equal(data[0], root + 1);
+        assert_int_equal(data[size - 1], root + 1);
+        free(data);
+    }
+    assert_ok(dist_barrier(world, &err), &err);
+}
+
+static void all_ranks_learn_the_lowest_failing_ranks_error(void **state)
+{
+    struct error err = {0};
+    int speaker = -1;
+    (void)state;
+
+    assert_int_equal(dist_agree(world, STATUS_OK, &speaker, &err), STATUS_OK);
+    for (int failing = 0; failing < dist_world(world); failing++) {
+        enum status status = STATUS_OK;
+        if (dist_rank(world) >= failing) {
+            status = error_set(&err, STATUS_NOT_FOUND, "from rank %d", dist_rank(world));
+            error_set_hint(&err, "a hint");
+        }
+        char expected[32];
+        (void)snprintf(expected, sizeof expected, "from rank %d", failing);
+        assert_int_equal(dist_agree(world, status, &speaker, &err), STATUS_NOT_FOUND);
+        assert_int_equal(speaker, failing);
+        assert_string_equal(err.message, expected);
+        assert_string_equal(err.hint, "a hint");
+    }
+}
+
+/* "test_dist abort": the last rank ends the job while the others wait for it in a sum. */
+static int abort_while_others_wait(void)
+{
+    float value = 1.0F;
+    struct error err;
+
+    if (dist_rank(world) == dist_world(world) - 1) {
+        dist_abort(world, 7);
+    }
+    return dist_sum(world, &value, 1, &err) ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_add_in_rank_order),
+        cmocka_unit_test(doubles_add_in_rank_order),
+        cmocka_unit_test(broadcasts_come_from_the_root),
+        cmocka_unit_test(all_ranks_learn_the_lowest_failing_ranks_error),
+    };
+    struct error err;
+
+    if (dist_open(&world, &err) != STATUS_OK) {
+        print_error("%s\n", err.message);
+        return 1;
+    }
+    const char *ranks = getenv("OMPI_COMM_WORLD_SIZE");
+    if (dist_world(world) != (ranks == NULL ? 1 : atoi(ranks))) {
+        print_error("a world of %d\n", dist_world(world));
+        return 1;
+    }
+    int rc = argc > 1 && strcmp(argv[1], "abort") == 0 ? abort_while_others_wait()
+                                                       : cmocka_run_group_tests(tests, NULL, NULL);
+    dist_close(world);
+    return rc;
+}
