@@ -176,7 +176,7 @@ enum status dist_barrier(struct dist *dist, struct error *err)
 
 /* *first <- the least of all ranks' values. The waiting ranks sleep between looks: what they wait
  * for (a file being written, data being prepared) may need their cores. */
-static enum status find_first(struct dist *dist, int value, int *first, struct error *err)
+static enum status find_first(int value, int *first, struct error *err)
 {
     static const struct timespec pause = {.tv_nsec = 200000};
     MPI_Request request = MPI_REQUEST_NULL;
@@ -202,7 +202,7 @@ enum status dist_agree(struct dist *dist, enum status status, int *speaker, stru
 
     if (dist->world > 1) {
         struct error lost;
-        enum status agreed = find_first(dist, failing, &first, &lost);
+        enum status agreed = find_first(failing, &first, &lost);
         if (agreed) {
             *err = lost;
             return agreed;
