@@ -19,8 +19,8 @@
 #define FLUSH_BYTES (1 * MIB)
 
 /*
- *   EMPTY ──append──► WRITING ──finish──► FINISHED
- *                        └──any failure──► FAILED
+ *   OPEN ──finish──► FINISHED
+ *     └──failure──► FAILED, good for destroy only
  */
 enum writer_state { WRITER_STATE_OPEN, WRITER_STATE_FAILED, WRITER_STATE_FINISHED };
 
@@ -91,12 +91,11 @@ enum status shard_writer_create(struct shard_writer **out, const char *folder,
     if (status) {
         goto fail;
     }
-    bool is_new = !file_exists(folder);
+    writer->is_folder_ours = !file_exists(folder);
     status = folder_create(folder, 0777, err);
     if (status) {
         goto fail;
     }
-    writer->is_folder_ours = is_new;
     *out = writer;
     return STATUS_OK;
 fail:
@@ -438,6 +437,10 @@ enum status shard_writer_finish(struct shard_writer *writer, struct digest *dige
 static void remove_written(struct shard_writer *writer)
 {
     char path[PATH_BYTES_MAX];
+    /* The index first, so that no moment shows an index without its files. */
+    if (path_printf(path, NULL, "%s/%s", writer->folder, SHARD_SET_INDEX) == STATUS_OK) {
+        (void)unlink(path);
+    }
     for (size_t i = 0; i <= writer->file_count; i++) {
         if (file_path(path, writer, i, "", NULL) == STATUS_OK) {
             (void)unlink(path);

@@ -1,0 +1,2 @@
+remora_unit_test(shard remora_shards)
+remora_unit_test(shard_set remora_shards)
