@@ -18,8 +18,7 @@
 static const char *const spark_blocks[SPARK_LEVELS] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 static const char *const spark_ascii[SPARK_LEVELS] = {"_", ".", "-", "~", "=", "+", "*", "#"};
 
-void sparkline_render(const struct series *series, int columns, bool has_unicode,
-                      struct bytes *out)
+void sparkline_render(const struct series *series, int columns, bool has_unicode, struct bytes *out)
 {
     double values[SPARKLINE_COLUMNS_MAX];
     size_t count = columns > SPARKLINE_COLUMNS_MAX ? SPARKLINE_COLUMNS_MAX
@@ -63,8 +62,10 @@ static void widen(struct plot *plot, const struct series *series)
         const struct series_point *point = &series->points[i];
         plot->low = fmin(plot->low, point->value);
         plot->high = fmax(plot->high, point->value);
-        plot->step_first = fmin(plot->step_first, point->step);
-        plot->step_last = fmax(plot->step_last, point->step);
+    }
+    if (series->count > 0) { /* not the first and last point's: these may be means of several */
+        plot->step_first = fmin(plot->step_first, (double)series->first_step);
+        plot->step_last = fmax(plot->step_last, (double)series->last_step);
     }
 }
 
@@ -96,8 +97,7 @@ static void draw_line(struct plot *plot, const struct series *series)
     for (int x = 0; x < across; x++) {
         double step = plot->step_first + span * x / (across > 1 ? across - 1 : 1);
         double slack = span / across;
-        if (step < series->points[0].step - slack ||
-            step > series->points[series->count - 1].step + slack) {
+        if (step < (double)series->first_step - slack || step > (double)series->last_step + slack) {
             continue; /* the other series reaches further */
         }
         int y = row_of(plot, series_at(series, step), plot->dots_down);
@@ -142,8 +142,7 @@ static void append_cell(const struct plot *plot, const struct terminal *terminal
     }
 }
 
-static void append_rows(const struct plot *plot, const struct terminal *terminal,
-                        struct bytes *out)
+static void append_rows(const struct plot *plot, const struct terminal *terminal, struct bytes *out)
 {
     for (int row = 0; row < plot->rows; row++) {
         char number[FORMAT_BYTES];
@@ -201,7 +200,7 @@ void chart_render(const struct chart *chart, const struct terminal *terminal, st
     assert(chart->rows >= CHART_ROWS_MIN && chart->rows <= CHART_ROWS_MAX);
     int columns = terminal->columns - LABEL_COLUMNS - 1;
     struct plot plot = {
-        .columns = columns < CHART_COLUMNS_MIN   ? CHART_COLUMNS_MIN
+        .columns = columns < CHART_COLUMNS_MIN  ? CHART_COLUMNS_MIN
                    : columns > PLOT_COLUMNS_MAX ? PLOT_COLUMNS_MAX
                                                 : columns,
         .rows = chart->rows,

@@ -146,8 +146,8 @@ const char *format_age(char out[FORMAT_BYTES], int64_t unix_ms, int64_t now_ms)
     }
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (seconds >= units[i].seconds) {
-            (void)snprintf(out, FORMAT_BYTES, "%lld%s ago",
-                           (long long)(seconds / units[i].seconds), units[i].unit);
+            (void)snprintf(out, FORMAT_BYTES, "%lld%s ago", (long long)(seconds / units[i].seconds),
+                           units[i].unit);
             return out;
         }
     }

@@ -14,8 +14,8 @@ static const struct {
     int exit_code;
     enum style style;
 } states[] = {
-#define X(constant, name, is_final, exit_code, style)                                              \
-    [JOB_STATE_##constant] = {name, is_final, exit_code, style},
+#define X(constant, name, is_final, exit_code, style) \
+ [JOB_STATE_##constant] = {name, is_final, exit_code, style},
     JOB_STATE_LIST(X)
 #undef X
 };

@@ -4,25 +4,24 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include "client/terminal.h"
 #include "proto/base/error.h"
 
 /* X(constant, name, is final, exit code of `wait`, style) */
-#define JOB_STATE_LIST(X)                                                                          \
-    X(QUEUED, "queued", false, 0, STYLE_PLAIN)                                                     \
-    X(STARTING, "starting", false, 0, STYLE_CYAN)                                                  \
-    X(RUNNING, "running", false, 0, STYLE_CYAN)                                                    \
-    X(STOPPING, "stopping", false, 0, STYLE_YELLOW)                                                \
-    X(PAUSED, "paused", false, 0, STYLE_YELLOW)                                                    \
-    X(SUCCEEDED, "succeeded", true, 0, STYLE_GREEN)                                                \
-    X(FAILED, "failed", true, 1, STYLE_RED)                                                        \
-    X(CANCELLED, "cancelled", true, 11, STYLE_YELLOW)                                              \
-    X(UNKNOWN, "unknown", false, 1, STYLE_PLAIN) /* of a newer daemon */
+#define JOB_STATE_LIST(X)                          \
+ X(QUEUED, "queued", false, 0, STYLE_PLAIN)        \
+ X(STARTING, "starting", false, 0, STYLE_CYAN)     \
+ X(RUNNING, "running", false, 0, STYLE_CYAN)       \
+ X(STOPPING, "stopping", false, 0, STYLE_YELLOW)   \
+ X(PAUSED, "paused", false, 0, STYLE_YELLOW)       \
+ X(SUCCEEDED, "succeeded", true, 0, STYLE_GREEN)   \
+ X(FAILED, "failed", true, 1, STYLE_RED)           \
+ X(CANCELLED, "cancelled", true, 11, STYLE_YELLOW) \
+ X(UNKNOWN, "unknown", false, 1, STYLE_PLAIN) /* of a newer daemon */
 
 enum job_state {
 #define X(constant, name, is_final, exit_code, style) JOB_STATE_##constant,
@@ -43,9 +42,9 @@ struct job {
     const char *name;
     const char *kind;
     enum job_state state;
-    const char *reason;   /* type of the reason, or "" */
-    const char *evidence; /* what shows it, or "" */
-    const char *hint;     /* what to do, or "" */
+    const char *reason;                         /* type of the reason, or "" */
+    const char *evidence;                       /* what shows it, or "" */
+    const char *hint;                           /* what to do, or "" */
     int64_t submitted_ms, started_ms, ended_ms; /* 0: not yet */
     int64_t attempt;
     int64_t step, steps;

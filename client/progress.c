@@ -75,7 +75,8 @@ bool progress_take(struct progress *progress, const json_t *record)
     return false;
 }
 
-/* -------------------------------------------------------------------------------- first line --- */
+/* -------------------------------------------------------------------------------- first line ---
+ */
 
 static void append_bar(const struct terminal *terminal, double share, int columns,
                        struct bytes *out)
@@ -113,9 +114,9 @@ static void append_state_line(const struct progress *progress, const struct term
 
     if (progress->steps > 0) {
         /* Floor, so that 100 % is said of the last step only. */
-        int size = snprintf(tail, sizeof tail, "  %3d%%  %lld/%lld",
-                            (int)floor(share_of(progress) * 100), (long long)progress->step,
-                            (long long)progress->steps);
+        int size =
+            snprintf(tail, sizeof tail, "  %3d%%  %lld/%lld", (int)floor(share_of(progress) * 100),
+                     (long long)progress->step, (long long)progress->steps);
         if (progress->has_step && strcmp(state, "running") == 0 && isfinite(progress->eta_s)) {
             (void)snprintf(tail + size, sizeof tail - (size_t)size, "  eta %s",
                            format_duration(eta, progress->eta_s));
@@ -132,7 +133,8 @@ static void append_state_line(const struct progress *progress, const struct term
     bytes_append_text(out, terminal_style(terminal, STYLE_BOLD));
     text_append_cut(out, name, rest > 0 ? rest : 0, terminal->has_unicode);
     bytes_append_text(out, terminal_style_end(terminal));
-    bytes_printf(out, "  %s%s%s", terminal_style(terminal, job_state_style(job_state_from_name(state))), state,
+    bytes_printf(out, "  %s%s%s",
+                 terminal_style(terminal, job_state_style(job_state_from_name(state))), state,
                  terminal_style_end(terminal));
     if (has_bar) {
         bytes_append_text(out, "  ");
@@ -142,7 +144,8 @@ static void append_state_line(const struct progress *progress, const struct term
     bytes_append_char(out, '\n');
 }
 
-/* ------------------------------------------------------------------------------- second line --- */
+/* ------------------------------------------------------------------------------- second line ---
+ */
 
 /* Appends text when it still fits, and gives back the columns that remain. */
 static int append_fitting(struct bytes *out, int room, const char *text)

@@ -9,10 +9,9 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include "client/series.h"
 #include "client/terminal.h"

@@ -18,8 +18,8 @@ static void halve(struct series *series)
     for (size_t i = 0; i < SERIES_POINTS_MAX / 2; i++) {
         const struct series_point *a = &series->points[2 * i];
         const struct series_point *b = &series->points[2 * i + 1];
-        series->points[i] = (struct series_point){(a->step + b->step) / 2,
-                                                  (a->value + b->value) / 2};
+        series->points[i] =
+            (struct series_point){(a->step + b->step) / 2, (a->value + b->value) / 2};
     }
     series->count = SERIES_POINTS_MAX / 2;
     series->stride *= 2;
@@ -32,6 +32,7 @@ void series_add(struct series *series, int64_t step, double value)
     }
     if (series->stride == 0) {
         series->stride = 1;
+        series->first_step = step;
     } else if (step <= series->last_step) {
         drop_from(series, step);
     }
@@ -87,7 +88,7 @@ bool series_sample(const struct series *series, double *out, size_t count)
     double interval = (series->points[series->count - 1].step - first) / (double)count;
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
-        double end = i + 1 == count ? INFINITY : first + interval * (double)(i + 1);
+        double end = i + 1 == count ? (double)INFINITY : first + interval * (double)(i + 1);
         double sum = 0;
         size_t gathered = 0;
         for (; at < series->count && series->points[at].step < end; at++, gathered++) {

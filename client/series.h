@@ -23,9 +23,10 @@ struct series_point {
 struct series {
     struct series_point points[SERIES_POINTS_MAX];
     size_t count;
-    int64_t stride;        /* steps per point; 0 stands for 1 */
+    int64_t stride;              /* steps per point; 0 stands for 1 */
     struct series_point pending; /* sums of the point that is being gathered */
     int64_t pending_count;
+    int64_t first_step;
     int64_t last_step;
 };
 

@@ -12,12 +12,12 @@
 #include "proto/base/sys.h"
 #include "proto/rpc/paths.h"
 
-#define PROGRAM            "remora"
-#define HELLO_TIMEOUT_MS   10000
-#define START_TIMEOUT_MS   5000
-#define START_POLL_MS      10
-#define DAEMON_ARGUMENTS   8
-#define NANOSECONDS_A_MS   1000000
+#define PROGRAM          "remora"
+#define HELLO_TIMEOUT_MS 10000
+#define START_TIMEOUT_MS 5000
+#define START_POLL_MS    10
+#define DAEMON_ARGUMENTS 8
+#define NANOSECONDS_A_MS 1000000
 
 static enum status connect_now(struct session *session, struct error *err)
 {
@@ -43,7 +43,8 @@ static enum status start_and_connect(struct session *session, struct error *err)
 {
     struct daemon_options options = {0};
 
-    (void)fprintf(stderr, "remora: no daemon is running; starting remorad (remora down stops it)\n");
+    (void)fprintf(stderr,
+                  "remora: no daemon is running; starting remorad (remora down stops it)\n");
     enum status status = daemon_start(&options, err);
     if (!status) {
         return connect_within(session, START_TIMEOUT_MS, err);
@@ -70,8 +71,9 @@ enum status session_open(struct session *out, const struct command_line *line,
         return start_and_connect(out, err);
     }
     (void)error_set(err, STATUS_NOT_FOUND, "no daemon listens on %s", out->socket_path);
-    error_set_hint(err, out->has_default_socket ? "start it with: remora up"
-                                                : "start it with: remora --socket %s up",
+    error_set_hint(err,
+                   out->has_default_socket ? "start it with: remora up"
+                                           : "start it with: remora --socket %s up",
                    out->socket_path);
     return STATUS_NOT_FOUND;
 }

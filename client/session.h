@@ -8,10 +8,9 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include "client/job.h"
 #include "proto/base/command.h"
@@ -49,9 +48,8 @@ MUST_USE enum status session_call(struct session *session, enum rpc_method metho
                                   json_t **result, struct error *err);
 
 /* job.get of a job as typed on the command line. *result is a new reference. */
-MUST_USE enum status session_get_job(struct session *session,
-                                     const struct job_reference *reference, json_t **result,
-                                     struct error *err);
+MUST_USE enum status session_get_job(struct session *session, const struct job_reference *reference,
+                                     json_t **result, struct error *err);
 
 /* What a daemon is started with; NULL and 0 leave it to remorad's defaults. */
 struct daemon_options {

@@ -107,7 +107,8 @@ enum status table_print(const struct table *table, const struct terminal *termin
 
     enum status status = table_render(table, terminal, &out, err);
     if (!status) {
-        (void)fwrite(out.data, 1, out.size, terminal->stream); /* main checks the stream at the end */
+        (void)fwrite(out.data, 1, out.size,
+                     terminal->stream); /* main checks the stream at the end */
     }
     bytes_deinit(&out);
     return status;

@@ -9,8 +9,8 @@
 #include <wchar.h>
 
 static const char *const style_codes[] = {
-    [STYLE_PLAIN] = "",         [STYLE_BOLD] = "\x1b[1m",    [STYLE_DIM] = "\x1b[2m",
-    [STYLE_RED] = "\x1b[31m",   [STYLE_GREEN] = "\x1b[32m",  [STYLE_YELLOW] = "\x1b[33m",
+    [STYLE_PLAIN] = "",        [STYLE_BOLD] = "\x1b[1m",   [STYLE_DIM] = "\x1b[2m",
+    [STYLE_RED] = "\x1b[31m",  [STYLE_GREEN] = "\x1b[32m", [STYLE_YELLOW] = "\x1b[33m",
     [STYLE_CYAN] = "\x1b[36m",
 };
 

@@ -3,7 +3,8 @@
  *
  * Everything that draws takes a const struct terminal, so that tests render with a width and a
  * character set of their choice. Colour follows https://no-color.org (a non-empty NO_COLOR turns it
- * off) and TERM=dumb; Unicode follows the locale's character set. main calls setlocale(LC_CTYPE, "").
+ * off) and TERM=dumb; Unicode follows the locale's character set. main calls setlocale(LC_CTYPE,
+ * "").
  */
 #pragma once
 
@@ -33,7 +34,8 @@ void terminal_init(struct terminal *out, FILE *stream);
 /* Asks for the width again; cheap enough for each redraw, so that resizing needs no signal. */
 void terminal_update_columns(struct terminal *terminal);
 
-/* The escape sequence that starts a style or ends all of them; "" without colour. Static storage. */
+/* The escape sequence that starts a style or ends all of them; "" without colour. Static storage.
+ */
 const char *terminal_style(const struct terminal *terminal, enum style style);
 const char *terminal_style_end(const struct terminal *terminal);
 

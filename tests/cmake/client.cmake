@@ -1,0 +1,6 @@
+remora_unit_test(client_format remora_client)
+remora_unit_test(client_terminal remora_client)
+remora_unit_test(client_table remora_client)
+remora_unit_test(client_chart remora_client)
+remora_unit_test(client_progress remora_client)
+remora_unit_test(client_job remora_client)
