@@ -1,0 +1,5 @@
+foreach(module arena bytes command digest error file json log reader rng sys)
+    remora_unit_test(${module} remora_base)
+endforeach()
+target_link_libraries(test_log PRIVATE Threads::Threads)
+target_link_libraries(test_rng PRIVATE m)
