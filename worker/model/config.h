@@ -23,6 +23,7 @@ struct model_config {
     int64_t vocab_size;          /* V */
     double rms_norm_eps;
     double rope_theta;
+    double initializer_range; /* standard deviation of the initial embeddings, linears and head */
     bool tie_word_embeddings; /* false: the head is a tensor of its own */
 };
 

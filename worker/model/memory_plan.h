@@ -8,8 +8,9 @@
  *
  * One mapping holds all: zeroed, tensors on 64-byte boundaries, huge pages asked for (the first
  * touch of gigabytes in small pages costs seconds on virtual machines).
- * Ownership: the plan owns the memory; tensors live until memory_plan_deinit. A zeroed plan is
- * valid.
+ *
+ * Ownership: the plan owns the memory; tensors live until memory_plan_deinit.
+ * Threads:   one at a time. A zeroed struct is a valid empty plan.
  */
 #pragma once
 
@@ -46,10 +47,15 @@ struct memory_plan {
 
 const char *memory_kind_name(enum memory_kind kind);
 
-/* count zeroed floats; NULL in the first pass. count 0 gives NULL in both. */
-float *memory_plan_floats(struct memory_plan *plan, enum memory_kind kind, int64_t count);
-/* The same for doubles. */
-double *memory_plan_doubles(struct memory_plan *plan, enum memory_kind kind, int64_t count);
+/* count zeroed elements; NULL in the first pass. count 0 gives NULL in both. */
+void *memory_plan_take(struct memory_plan *plan, enum memory_kind kind, int64_t count,
+                       size_t element_bytes);
+
+static inline float *memory_plan_floats(struct memory_plan *plan, enum memory_kind kind,
+                                        int64_t count)
+{
+    return memory_plan_take(plan, kind, count, sizeof(float));
+}
 
 /* Between the passes. STATUS_LIMIT when the plan is larger than limit_bytes (0: no limit); the
  * message lists the bytes per kind, the hint what to change. */

@@ -1,8 +1,10 @@
 /*
  * model — a LLaMA (Touvron et al. 2023) on one rank: forward, and backward written by hand.
  *
- *   embedding → L × { x += o(attention(rope(q|k|v(rmsnorm(x)))));  x +=
- * down(swiglu(gate|up(rmsnorm(x)))) } → rmsnorm → head → cross-entropy
+ *   x = embedding[tokens]
+ *   L times:  x += o(attention(rope(q|k|v(rmsnorm(x)))))
+ *             x += down(swiglu(gate|up(rmsnorm(x))))
+ *   loss = cross_entropy(head(rmsnorm(x)), targets)
  *
  * The model multiplies by *effective* weights and does not know how they came about: a method
  * (worker/method) writes them once per optimizer step and is handed (X, dY) of every group of
@@ -11,6 +13,7 @@
  *
  * Holds the activations of one micro-batch of up to `micro` sequences of up to `sequence_length`
  * tokens; the logits of a whole micro-batch never exist at once.
+ *
  * Ownership: borrows config, table and backend, which outlive it. Memory comes from the plan.
  * Threads:   one caller; it computes with the backend's threads. Same bits for any number of them.
  */
@@ -34,7 +37,7 @@ typedef void model_group_grad_fn(void *context, int64_t layer, enum linear_group
 struct model_options {
     const struct model_config *config;
     struct param_table *table;
-    const struct backend *backend;
+    struct backend *backend;
     int64_t micro;
     int64_t sequence_length;
 };

@@ -6,10 +6,11 @@
  * optimizer, the gradient all-reduce, checkpoints, exports) walks over this list, in this order.
  *
  * Trainable tensors have their gradients in one contiguous buffer, and their moments in two of the
- * same layout. Tensors that are multiplied as one matrix (q|k|v and gate|up, and their adapters)
- * lie packed one behind the other; all others start on 64-byte boundaries. Gaps are zero and stay
- * zero. Ownership: the table owns the list; the tensors belong to the memory plan that it was laid
- * out in.
+ * same layout. Linears that are multiplied as one matrix (q|k|v and gate|up) lie packed one behind
+ * the other; all other tensors start on 64-byte boundaries. Gaps are zero and stay zero.
+ *
+ * Ownership: the table owns the list; the tensors belong to the memory plan it was laid out in.
+ * Threads:   one at a time; any number may read.
  */
 #pragma once
 
@@ -88,11 +89,17 @@ struct param_table {
     float *exp_avg_sq;
 };
 
-/* The linears' names, shapes and groups. */
+/* The linears' names, shapes and groups; a group is the linears from its first one on. */
 const char *linear_name(enum linear linear);
 enum linear_group linear_group_of(enum linear linear);
+enum linear linear_group_first(enum linear_group group);
+enum linear linear_group_last(enum linear_group group);
 int64_t linear_rows(const struct model_config *config, enum linear linear);    /* d */
 int64_t linear_columns(const struct model_config *config, enum linear linear); /* k */
+
+/* Rows of all linears of a group, and the columns that they share. */
+int64_t linear_group_rows(const struct model_config *config, enum linear_group group);
+int64_t linear_group_columns(const struct model_config *config, enum linear_group group);
 
 /* The model's tensors; its linears are trainable or (where a method adds adapters) frozen. */
 MUST_USE enum status param_table_init(struct param_table *table, const struct model_config *config,
@@ -101,18 +108,23 @@ MUST_USE enum status param_table_init(struct param_table *table, const struct mo
 /* Appends a tensor of the method: suffix ("M", "S.mod_tile") goes behind the linear's name. */
 MUST_USE enum status param_table_add(struct param_table *table, int64_t layer, enum linear linear,
                                      enum param_role role, const char *suffix, int64_t rows,
-                                     int64_t columns, bool packed, struct error *err);
+                                     int64_t columns, struct error *err);
 
 /* Both passes of the memory plan: values and moments, and gradients unless the table is only read
  * from a checkpoint and exported (grads and every grad stay NULL then). */
 void param_table_layout(struct param_table *table, struct memory_plan *plan, bool with_gradients);
 
-/* Values of a fresh run: N(0, 0.02²) for embeddings, linears and head, gains 1, adapters and sums
- * 0. Element e of tensor i is a pure function of (seed, i, e), whatever the method. */
-void param_table_initialise(struct param_table *table, uint64_t seed);
+/* Values of a fresh run: N(0, initializer_range²) for embeddings, linears and head, gains 1,
+ * adapters and sums 0. Element e of tensor i is a pure function of (seed, i, e), whatever the
+ * method. */
+void param_table_initialise(struct param_table *table, const struct model_config *config,
+                            uint64_t seed);
 
 struct param *param_table_linear(const struct param_table *table, int64_t layer,
                                  enum linear linear);
+/* The norm before a layer's attention, or the one behind it. */
+struct param *param_table_norm(const struct param_table *table, int64_t layer,
+                               bool after_attention);
 /* NULL when there is none of that name. */
 struct param *param_table_find(const struct param_table *table, const char *name);
 void param_table_deinit(struct param_table *table);

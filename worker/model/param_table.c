@@ -1,0 +1,372 @@
+#include "worker/model/param_table.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/rng.h"
+#include "proto/base/sys.h"
+
+#define FLOATS_ALIGNMENT ((int64_t)(MEMORY_ALIGNMENT / sizeof(float)))
+
+const char *linear_name(enum linear linear)
+{
+    static const char *const names[] = {
+#define X(constant, name, group) [LINEAR_##constant] = name,
+        LINEAR_LIST(X)
+#undef X
+    };
+    assert(linear < LINEAR_COUNT);
+    return names[linear];
+}
+
+enum linear_group linear_group_of(enum linear linear)
+{
+    static const enum linear_group groups[] = {
+#define X(constant, name, group) [LINEAR_##constant] = LINEAR_GROUP_##group,
+        LINEAR_LIST(X)
+#undef X
+    };
+    assert(linear < LINEAR_COUNT);
+    return groups[linear];
+}
+
+enum linear linear_group_first(enum linear_group group)
+{
+    enum linear linear = LINEAR_Q;
+    while (linear_group_of(linear) != group) {
+        linear++;
+    }
+    return linear;
+}
+
+enum linear linear_group_last(enum linear_group group)
+{
+    enum linear linear = LINEAR_DOWN;
+    while (linear_group_of(linear) != group) {
+        linear--;
+    }
+    return linear;
+}
+
+int64_t linear_rows(const struct model_config *config, enum linear linear)
+{
+    switch (linear) {
+    case LINEAR_Q:
+        return config->num_attention_heads * config->head_dim;
+    case LINEAR_K:
+    case LINEAR_V:
+        return config->num_key_value_heads * config->head_dim;
+    case LINEAR_GATE:
+    case LINEAR_UP:
+        return config->intermediate_size;
+    case LINEAR_O:
+    case LINEAR_DOWN:
+        return config->hidden_size;
+    case LINEAR_COUNT:
+        break;
+    }
+    assert(!"not a linear");
+    return 0;
+}
+
+int64_t linear_columns(const struct model_config *config, enum linear linear)
+{
+    switch (linear) {
+    case LINEAR_O:
+        return config->num_attention_heads * config->head_dim;
+    case LINEAR_DOWN:
+        return config->intermediate_size;
+    case LINEAR_Q:
+    case LINEAR_K:
+    case LINEAR_V:
+    case LINEAR_GATE:
+    case LINEAR_UP:
+        return config->hidden_size;
+    case LINEAR_COUNT:
+        break;
+    }
+    assert(!"not a linear");
+    return 0;
+}
+
+int64_t linear_group_rows(const struct model_config *config, enum linear_group group)
+{
+    int64_t rows = 0;
+    for (enum linear linear = linear_group_first(group); linear <= linear_group_last(group);
+         linear++) {
+        rows += linear_rows(config, linear);
+    }
+    return rows;
+}
+
+int64_t linear_group_columns(const struct model_config *config, enum linear_group group)
+{
+    return linear_columns(config, linear_group_first(group));
+}
+
+/* Appends what *param says and gives it its elements; offsets come with the layout. */
+static enum status append(struct param_table *table, const struct param *param, struct error *err)
+{
+    if (table->count == table->capacity) {
+        const int64_t capacity = table->capacity == 0 ? 64 : 2 * table->capacity;
+        struct param *params =
+            sys_realloc(table->params, (size_t)capacity * sizeof table->params[0]);
+        if (params == NULL) {
+            return error_set(err, STATUS_NO_MEMORY, "no memory for the list of tensors");
+        }
+        table->params = params;
+        table->capacity = capacity;
+    }
+    struct param *added = &table->params[table->count++];
+    *added = *param;
+    added->elements = added->shape[0] * added->shape[1];
+    added->grad_offset = -1;
+    if (added->trainable) {
+        table->trainable_elements += added->elements;
+    }
+    return STATUS_OK;
+}
+
+static enum status add_matrix(struct param_table *table, const char *name, enum param_role role,
+                              int64_t rows, int64_t columns, struct error *err)
+{
+    struct param param = {.role = role,
+                          .trainable = true,
+                          .dimensions = 2,
+                          .shape = {rows, columns},
+                          .layer = -1,
+                          .linear = -1};
+    (void)snprintf(param.name, sizeof param.name, "%s", name);
+    return append(table, &param, err);
+}
+
+static enum status add_norm(struct param_table *table, int64_t layer, const char *name, int64_t C,
+                            struct error *err)
+{
+    struct param param = {.role = PARAM_ROLE_NORM,
+                          .trainable = true,
+                          .dimensions = 1,
+                          .shape = {C, 1},
+                          .layer = layer,
+                          .linear = -1};
+    if (layer < 0) {
+        (void)snprintf(param.name, sizeof param.name, "model.%s.weight", name);
+    } else {
+        (void)snprintf(param.name, sizeof param.name, "model.layers.%lld.%s.weight",
+                       (long long)layer, name);
+    }
+    return append(table, &param, err);
+}
+
+static enum status add_linears(struct param_table *table, const struct model_config *config,
+                               int64_t layer, enum linear first, enum linear last, bool trainable,
+                               struct error *err)
+{
+    for (enum linear linear = first; linear <= last; linear++) {
+        struct param param = {
+            .role = PARAM_ROLE_LINEAR,
+            .trainable = trainable,
+            .dimensions = 2,
+            .shape = {linear_rows(config, linear), linear_columns(config, linear)},
+            .layer = layer,
+            .linear = (int64_t)linear,
+            .packed = linear > first && linear_group_of(linear) == linear_group_of(linear - 1),
+        };
+        (void)snprintf(param.name, sizeof param.name, "model.layers.%lld.%s.weight",
+                       (long long)layer, linear_name(linear));
+        enum status status = append(table, &param, err);
+        if (status) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status add_layer(struct param_table *table, const struct model_config *config,
+                             int64_t layer, bool trainable, struct error *err)
+{
+    const int64_t C = config->hidden_size;
+
+    enum status status = add_norm(table, layer, "input_layernorm", C, err);
+    if (!status) {
+        status = add_linears(table, config, layer, LINEAR_Q, LINEAR_O, trainable, err);
+    }
+    if (!status) {
+        status = add_norm(table, layer, "post_attention_layernorm", C, err);
+    }
+    if (!status) {
+        status = add_linears(table, config, layer, LINEAR_GATE, LINEAR_DOWN, trainable, err);
+    }
+    return status;
+}
+
+enum status param_table_init(struct param_table *table, const struct model_config *config,
+                             bool linears_trainable, struct error *err)
+{
+    const int64_t C = config->hidden_size;
+    const int64_t V = config->vocab_size;
+
+    *table = (struct param_table){0};
+    enum status status =
+        add_matrix(table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING, V, C, err);
+    for (int64_t layer = 0; !status && layer < config->num_hidden_layers; layer++) {
+        status = add_layer(table, config, layer, linears_trainable, err);
+    }
+    if (!status) {
+        status = add_norm(table, -1, "norm", C, err);
+    }
+    if (!status) {
+        status = add_matrix(table, "lm_head.weight", PARAM_ROLE_HEAD, V, C, err);
+    }
+    if (status) {
+        param_table_deinit(table);
+        return status;
+    }
+    table->model_count = table->count;
+    table->elements = model_config_parameters(config);
+    return STATUS_OK;
+}
+
+enum status param_table_add(struct param_table *table, int64_t layer, enum linear linear,
+                            enum param_role role, const char *suffix, int64_t rows, int64_t columns,
+                            struct error *err)
+{
+    struct param param = {.role = role,
+                          .trainable = role == PARAM_ROLE_ADAPTER,
+                          .dimensions = 2,
+                          .shape = {rows, columns},
+                          .layer = layer,
+                          .linear = (int64_t)linear};
+
+    assert(role == PARAM_ROLE_ADAPTER || role == PARAM_ROLE_SUM);
+    (void)snprintf(param.name, sizeof param.name, "model.layers.%lld.%s.weight.%s",
+                   (long long)layer, linear_name(linear), suffix);
+    return append(table, &param, err);
+}
+
+static int64_t align_floats(int64_t floats)
+{
+    return (floats + FLOATS_ALIGNMENT - 1) / FLOATS_ALIGNMENT * FLOATS_ALIGNMENT;
+}
+
+/* Where a tensor starts in a buffer of which `used` floats are taken. */
+static int64_t place(int64_t *used, const struct param *param)
+{
+    const int64_t offset = param->packed ? *used : align_floats(*used);
+    *used = offset + param->elements;
+    return offset;
+}
+
+void param_table_layout(struct param_table *table, struct memory_plan *plan, bool with_gradients)
+{
+    int64_t values = 0;
+    int64_t grads = 0;
+
+    for (int64_t i = 0; i < table->count; i++) {
+        struct param *param = &table->params[i];
+        (void)place(&values, param);
+        if (param->trainable) {
+            param->grad_offset = place(&grads, param);
+        }
+    }
+    table->value_floats = align_floats(values);
+    table->grad_floats = align_floats(grads);
+    table->values = memory_plan_floats(plan, MEMORY_KIND_PARAMETERS, table->value_floats);
+    table->exp_avg = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->grad_floats);
+    table->exp_avg_sq = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->grad_floats);
+    table->grads =
+        with_gradients ? memory_plan_floats(plan, MEMORY_KIND_GRADIENTS, table->grad_floats) : NULL;
+    if (table->values == NULL) {
+        return; /* the planning pass */
+    }
+    values = 0;
+    for (int64_t i = 0; i < table->count; i++) {
+        struct param *param = &table->params[i];
+        param->value = table->values + place(&values, param);
+        if (param->trainable) {
+            param->exp_avg = table->exp_avg + param->grad_offset;
+            param->exp_avg_sq = table->exp_avg_sq + param->grad_offset;
+            param->grad = with_gradients ? table->grads + param->grad_offset : NULL;
+        }
+    }
+}
+
+static void fill_normal(float *value, int64_t count, double deviation, uint64_t seed,
+                        uint64_t stream)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t e = 0; e < count; e++) {
+        value[e] = (float)(deviation * rng_normal(seed, stream, (uint64_t)e));
+    }
+}
+
+void param_table_initialise(struct param_table *table, const struct model_config *config,
+                            uint64_t seed)
+{
+    for (int64_t i = 0; i < table->count; i++) {
+        struct param *param = &table->params[i];
+        switch (param->role) {
+        case PARAM_ROLE_NORM:
+            for (int64_t e = 0; e < param->elements; e++) {
+                param->value[e] = 1.0F;
+            }
+            break;
+        case PARAM_ROLE_EMBEDDING:
+        case PARAM_ROLE_LINEAR:
+        case PARAM_ROLE_HEAD:
+            fill_normal(param->value, param->elements, config->initializer_range, seed,
+                        rng_stream(RNG_PURPOSE_INIT, (uint32_t)i, 0));
+            break;
+        case PARAM_ROLE_ADAPTER:
+        case PARAM_ROLE_SUM:
+            memset(param->value, 0, (size_t)param->elements * sizeof(float));
+            break;
+        }
+    }
+}
+
+/* Index of a layer's first tensor. The order is: embedding; per layer a norm, four linears, a norm,
+ * three linears; norm, head. */
+static int64_t layer_start(int64_t layer)
+{
+    return 1 + layer * (LINEAR_COUNT + 2);
+}
+
+struct param *param_table_linear(const struct param_table *table, int64_t layer, enum linear linear)
+{
+    const int64_t index = layer_start(layer) + (int64_t)linear + (linear > LINEAR_O ? 2 : 1);
+
+    assert(index < table->model_count);
+    struct param *param = &table->params[index];
+    assert(param->role == PARAM_ROLE_LINEAR);
+    assert(param->layer == layer && param->linear == (int64_t)linear);
+    return param;
+}
+
+struct param *param_table_norm(const struct param_table *table, int64_t layer, bool after_attention)
+{
+    const int64_t index = layer_start(layer) + (after_attention ? 2 + (int64_t)LINEAR_O : 0);
+
+    assert(index < table->model_count);
+    struct param *param = &table->params[index];
+    assert(param->role == PARAM_ROLE_NORM);
+    return param;
+}
+
+struct param *param_table_find(const struct param_table *table, const char *name)
+{
+    for (int64_t i = 0; i < table->count; i++) {
+        if (strcmp(table->params[i].name, name) == 0) {
+            return &table->params[i];
+        }
+    }
+    return NULL;
+}
+
+void param_table_deinit(struct param_table *table)
+{
+    free(table->params);
+    *table = (struct param_table){0};
+}
