@@ -37,11 +37,11 @@ const char *adamw_group_name(enum adamw_group group);
 
 /* The norm of all gradients: sums of squares in double over fixed blocks of each tensor, added in
  * the table's order. */
-double grad_norm(const struct param_table *table, const struct backend *backend);
+double grad_norm(const struct param_table *table, struct backend *backend);
 
 /* min(1, clip_norm / (norm + 1e-6)); 1 where clip_norm is 0. NaN stays NaN. */
 double clip_factor(double norm, double clip_norm);
 
 /* One update of every trainable tensor with its gradient times factor. */
-void adamw_step(struct adamw *adamw, const struct param_table *table, const struct backend *backend,
+void adamw_step(struct adamw *adamw, const struct param_table *table, struct backend *backend,
                 double lr, double factor);

@@ -1,31 +1,25 @@
 /*
  * schedule — the learning rate of each step.
  *
- * t is the 0-based index of the update (step − 1), N the number of steps, W the first warm-up, R
- * the cycle (merge_every), w the restart warm-up, m the smallest ratio. All rise as t/W for t < W;
- * then, with q = (t − W)/(N − W) and c(q) = m + (1 − m)·½(1 + cos πq): constant       1 linear m +
- * (1 − m)(1 − q) cosine         c(q) jagged_cosine  c(q), but for t >= R and s = t mod R < w:
- * (s/w)·c at the end of the ramp (Lialin et al. 2023, "ReLoRA", the `cosine_restarts` of their
- * code.)
+ * t is the 0-based index of the update (step - 1), N the number of steps, W the first warm-up,
+ * R the cycle (merge_every), w the restart warm-up, m the smallest ratio. The ratio to the peak
+ * rises as t/W for t < W; then, with q = (t - W)/(N - W):
+ *
+ *   c(q) = m + (1 - m) (1 + cos(pi q)) / 2
+ *
+ *   constant       1
+ *   linear         m + (1 - m) (1 - q)
+ *   cosine         c(q)
+ *   jagged_cosine  (s/w) c at the end of the ramp, where t >= R and s = t mod R < w; else c(q)
+ *
+ * Lialin et al. 2023, "ReLoRA": the envelope never returns to the peak.
  */
 #pragma once
 
 #include <stdint.h>
 
 #include "proto/base/error.h"
-
-#define SCHEDULE_LIST(X) \
- X(CONSTANT, "constant") \
- X(LINEAR, "linear")     \
- X(COSINE, "cosine")     \
- X(JAGGED_COSINE, "jagged_cosine")
-
-enum schedule_name {
-#define X(constant, name) SCHEDULE_##constant,
-    SCHEDULE_LIST(X)
-#undef X
-        SCHEDULE_COUNT
-};
+#include "proto/spec/train_spec.h"
 
 struct schedule {
     enum schedule_name name;
@@ -37,9 +31,9 @@ struct schedule {
     double min_lr_ratio;    /* m */
 };
 
-/* STATUS_NOT_FOUND for a name that is none. */
-MUST_USE enum status schedule_name_parse(enum schedule_name *out, const char *text,
-                                         struct error *err);
+/* The schedule of a spec that takes that many steps; validated. */
+MUST_USE enum status schedule_from_spec(struct schedule *out, const struct train_spec *spec,
+                                        int64_t steps, struct error *err);
 
 /* Refuses, with the spec's field named, warm-ups that do not fit their cycle or the run, and a
  * jagged_cosine whose steps are no multiple of its cycle. */
