@@ -7,9 +7,10 @@
  *   → learner_update → learner_merge where due, else learner_write_weights
  *
  * State: the tensors of learner_tensor() and the scalars of learner_state() are all that a
- * checkpoint needs; after loading both, call learner_write_weights. Ownership: the caller owns the
- * learner; it borrows the backend. Tensors live as long as it does. Threads:   one caller; it
- * computes with the backend's threads, same bits for any number of them.
+ * checkpoint needs; after loading both, call learner_write_weights.
+ *
+ * Ownership: the caller owns the learner; it borrows the backend. Tensors live as long as it does.
+ * Threads:   one caller; computes with the backend's threads, same bits for any number of them.
  */
 #pragma once
 
@@ -30,8 +31,7 @@
 
 enum learner_purpose {
     LEARNER_PURPOSE_TRAIN,
-    LEARNER_PURPOSE_STATE /* tensors only, no model or gradients: to read a checkpoint and export it
-                           */
+    LEARNER_PURPOSE_STATE /* tensors only: to read a checkpoint and export it */
 };
 
 struct learner_options {
@@ -63,7 +63,7 @@ MUST_USE enum status learner_options_from_spec(struct learner_options *out,
 
 /* Plans, allocates, initialises from the seed and writes the effective weights. */
 MUST_USE enum status learner_create(struct learner **out, const struct learner_options *options,
-                                    const struct backend *backend, struct error *err);
+                                    struct backend *backend, struct error *err);
 void learner_destroy(struct learner *learner); /* NULL is fine */
 
 const struct learner_options *learner_options(const struct learner *learner);

@@ -20,32 +20,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/spec/train_spec.h"
 #include "worker/model/model.h"
+#include "worker/model/model_ref.h"
 #include "worker/optim/adamw.h"
-
-#define METHOD_NAME_LIST(X) \
- X(FULL, "full")            \
- X(MORA, "mora")            \
- X(REMORA, "remora")
-
-enum method_name {
-#define X(constant, name) METHOD_##constant,
-    METHOD_NAME_LIST(X)
-#undef X
-        METHOD_COUNT
-};
 
 struct method_options {
     enum method_name name;
     int64_t r;           /* the parameter budget: as many trainables as LoRA of that rank */
     int64_t merge_every; /* steps of a cycle; remora only */
-};
-
-struct method_context {
-    const struct model_config *config;
-    struct param_table *table;
-    const struct backend *backend;
-    struct model *model; /* NULL where only state is read and written (exports) */
 };
 
 /* What a merge did and how it was checked. */
@@ -62,16 +45,13 @@ struct merge_report {
 
 struct method;
 
-MUST_USE enum status method_name_parse(enum method_name *out, const char *text, struct error *err);
-const char *method_name_text(enum method_name name);
-
 /* True where the linears themselves are trained. */
 bool method_trains_linears(enum method_name name);
 
 /* Adds the method's tensors to the table, which has the model's and is not laid out yet. */
 MUST_USE enum status method_create(struct method **out, const struct method_options *options,
                                    struct param_table *table, const struct model_config *config,
-                                   const struct backend *backend, struct error *err);
+                                   struct backend *backend, struct error *err);
 void method_destroy(struct method *method); /* NULL is fine */
 
 /* Both passes of the memory plan, for workspace: N tokens of a micro-batch (0: no gradients). */
@@ -94,6 +74,10 @@ void method_write_weights(struct method *method);
 /* The weight [d, k] that a linear has in an export: W0 with all that was learnt. */
 void method_merged_weight(const struct method *method, int64_t layer, enum linear linear,
                           float *out);
+
+/* The model as the paper writes it, for the method's present state: W0 and side paths, in double.
+ */
+struct model_ref method_reference(struct method *method);
 
 /* True when a merge is due after update u (1-based) of N: u % merge_every == 0 and u < N. */
 bool method_merge_due(const struct method *method, int64_t u, int64_t N);
