@@ -66,6 +66,11 @@ struct backend_table {
 #define X(operation) operation##_fn *operation;
     BACKEND_OPS(X)
 #undef X
+    /* Behind the functions below. */
+    void (*destroy)(struct backend *backend);
+    enum status (*finish)(struct backend *backend, struct error *err);
+    enum status (*allocate)(struct backend *backend, void **out, size_t size, struct error *err);
+    void (*release)(struct backend *backend, void *memory, size_t size);
 };
 
 struct backend {

@@ -1,0 +1,40 @@
+/*
+ * gemm_cache — matrix products on several threads with bits that do not depend on how many.
+ *
+ * A product is cut into tiles of its output by its shape alone, never along k, and into an even
+ * number of them where it can be cut at all (two threads then finish together). Each tile is one
+ * single-threaded kernel; kernels are made at their first use and kept.
+ *
+ * Threads: one thread calls; gemm_cache_run makes a parallel region of its own.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "proto/base/error.h"
+#include "worker/ops/gemm.h"
+#include "worker/ops/gemm_onednn.h"
+
+struct gemm_cache;
+
+MUST_USE enum status gemm_cache_create(struct gemm_cache **out, int threads, struct error *err);
+void gemm_cache_destroy(struct gemm_cache *cache);
+
+const char *gemm_cache_library(const struct gemm_cache *cache);
+
+/* The kernel of this shape, for callers that bring their own parallel region. Lives as long as the
+ * cache. */
+MUST_USE enum status gemm_cache_kernel(struct gemm_kernel **out, struct gemm_cache *cache,
+                                       const struct gemm_shape *shape, struct error *err);
+
+MUST_USE enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a,
+                                    const float *b, const struct gemm_shape *shape,
+                                    struct error *err);
+
+/* How a product is cut: every tile has tile_m rows and tile_n columns, but the last of each. */
+struct gemm_cut {
+    int64_t tile_m, tile_n;
+    int64_t count_m, count_n;
+};
+
+struct gemm_cut gemm_cut(const struct gemm_shape *shape);

@@ -1,0 +1,28 @@
+/*
+ * gemm_onednn_matmul — the part of oneDNN's C API that changed between its major versions: CMake
+ * picks gemm_onednn2.c or gemm_onednn3.c.
+ */
+#pragma once
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "worker/ops/gemm.h"
+
+/* The size and strides that oneDNN calls op(x), [rows, columns], stored with leading dimension ld.
+ */
+struct gemm_onednn_matrix {
+    dnnl_dims_t dims, strides;
+};
+
+static inline struct gemm_onednn_matrix gemm_onednn_matrix(int64_t rows, int64_t columns,
+                                                           int64_t ld, bool transpose)
+{
+    return (struct gemm_onednn_matrix){
+        .dims = {rows, columns},
+        .strides = {transpose ? 1 : ld, transpose ? ld : 1},
+    };
+}
+
+/* Describes c = op(a) op(b), or c += with accumulate; the caller owns *out. */
+dnnl_status_t gemm_onednn_describe(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                   const struct gemm_shape *shape);

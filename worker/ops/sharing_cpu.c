@@ -1,0 +1,185 @@
+#include <omp.h>
+#include <string.h>
+
+#include "worker/ops/cpu.h"
+
+/* z[i] = sum of x[i], x[i + r_hat], …: the sum of x's rows when it is laid out r_hat wide. Where
+ * is_wrapped, the last, short row goes on with x's first elements. */
+static void sum_strided(float *restrict z, const float *restrict x, int64_t n, int64_t r_hat,
+                        bool is_wrapped)
+{
+    memcpy(z, x, (size_t)r_hat * sizeof *z);
+    for (int64_t first = r_hat; first < n; first += r_hat) {
+        const int64_t count = cpu_min(r_hat, n - first);
+        for (int64_t i = 0; i < count; i++) {
+            z[i] += x[first + i];
+        }
+    }
+    const int64_t filled = n % r_hat;
+    if (is_wrapped && filled != 0) {
+        for (int64_t i = filled; i < r_hat; i++) {
+            z[i] += x[i - filled];
+        }
+    }
+}
+
+/* Sums of groups of size neighbours; inlined with each small size as a constant, so that the inner
+ * loop unrolls and the outer one becomes vectors. */
+static inline __attribute__((always_inline)) void sum_neighbours_sized(float *restrict z,
+                                                                       const float *restrict x,
+                                                                       int64_t groups, int64_t size)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < groups; i++) {
+        float sum = x[i * size];
+        for (int64_t member = 1; member < size; member++) {
+            sum += x[i * size + member];
+        }
+        z[i] = sum;
+    }
+}
+
+static void sum_neighbours(float *restrict z, const float *restrict x, int64_t groups, int64_t size)
+{
+    switch (size) {
+    case 1:
+        memcpy(z, x, (size_t)groups * sizeof *z);
+        break;
+    case 2:
+        sum_neighbours_sized(z, x, groups, 2);
+        break;
+    case 3:
+        sum_neighbours_sized(z, x, groups, 3);
+        break;
+    case 4:
+        sum_neighbours_sized(z, x, groups, 4);
+        break;
+    default:
+        for (int64_t i = 0; i < groups; i++) {
+            float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+            for (int64_t member = 0; member < size; member++) {
+                sum += x[i * size + member];
+            }
+            z[i] = sum;
+        }
+    }
+}
+
+/* z[i] = sum of balanced group i of x. */
+static void sum_blocks(float *restrict z, const float *restrict x, int64_t n, int64_t r_hat)
+{
+    const int64_t q = n / r_hat;
+    const int64_t larger = n % r_hat;
+    sum_neighbours(z, x, larger, q + 1);
+    sum_neighbours(z + larger, x + larger * (q + 1), r_hat - larger, q);
+}
+
+void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, float *z, const float *x,
+                                enum sharing_columns columns, int64_t N, int64_t k, int64_t r_hat,
+                                int64_t stride)
+{
+#pragma omp parallel for num_threads(cpu_threads(backend, N *k)) schedule(static)
+    for (int64_t n = 0; n < N; n++) {
+        if (columns == SHARING_COLUMNS_MOD) {
+            sum_strided(z + n * r_hat, x + n * stride, k, r_hat, true);
+        } else {
+            sum_blocks(z + n * r_hat, x + n * stride, k, r_hat);
+        }
+    }
+}
+
+void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, float *u, const float *dy,
+                                    enum sharing_rows rows, int64_t N, int64_t d, int64_t r_hat,
+                                    int64_t stride)
+{
+#pragma omp parallel for num_threads(cpu_threads(backend, N *d)) schedule(static)
+    for (int64_t n = 0; n < N; n++) {
+        if (rows == SHARING_ROWS_TILE) {
+            sum_strided(u + n * r_hat, dy + n * stride, d, r_hat, false);
+        } else {
+            sum_blocks(u + n * r_hat, dy + n * stride, d, r_hat);
+        }
+    }
+}
+
+/* e[k] = the expansion of one row t[r_hat] over the columns. */
+static void expand_row(float *restrict e, const float *restrict t, enum sharing_columns columns,
+                       int64_t k, int64_t r_hat)
+{
+    if (columns == SHARING_COLUMNS_BLOCKS) {
+        for (int64_t i = 0, j = 0; i < r_hat; i++) {
+            for (const int64_t end = j + k / r_hat + (i < k % r_hat); j < end; j++) {
+                e[j] = t[i];
+            }
+        }
+        return;
+    }
+    for (int64_t first = 0; first < k; first += r_hat) {
+        memcpy(e + first, t, (size_t)cpu_min(r_hat, k - first) * sizeof *e);
+    }
+    const int64_t filled = k % r_hat;
+    for (int64_t j = 0; filled != 0 && j < r_hat - filled; j++) {
+        e[j] = t[j] + t[filled + j];
+    }
+}
+
+/* t[r_hat] = row of T = S + M. */
+static void term_row(float *restrict t, const struct sharing_term *term, int64_t row, int64_t r_hat)
+{
+    const float *only = term->sum != NULL ? term->sum : term->adapter;
+    if (term->sum == NULL || term->adapter == NULL) {
+        memcpy(t, only + row * r_hat, (size_t)r_hat * sizeof *t);
+        return;
+    }
+    for (int64_t i = 0; i < r_hat; i++) {
+        t[i] = term->sum[row * r_hat + i] + term->adapter[row * r_hat + i];
+    }
+}
+
+/* Adds one term to rows first … end-1 of w. scratch[r_hat + k]. */
+static void add_term(float *w, float *scratch, const struct sharing_term *term, int64_t first,
+                     int64_t end, int64_t d, int64_t k, int64_t r_hat)
+{
+    float *t = scratch;
+    float *e = scratch + r_hat;
+    int64_t expanded = -1; /* the row of T that e holds: under INTERLEAVE neighbours share it */
+    for (int64_t o = first; o < end; o++) {
+        const int64_t row =
+            term->kind.rows == SHARING_ROWS_TILE ? o % r_hat : sharing_balanced_group(o, d, r_hat);
+        if (row != expanded) {
+            term_row(t, term, row, r_hat);
+            expand_row(e, t, term->kind.columns, k, r_hat);
+            expanded = row;
+        }
+        float *w_o = w + o * k;
+#pragma omp simd
+        for (int64_t j = 0; j < k; j++) {
+            w_o[j] += e[j];
+        }
+    }
+}
+
+void AT_LEVEL(sharing_weight_cpu)(struct backend *backend, float *w, const float *w0,
+                                  const struct sharing_term *terms, int64_t term_count, int64_t d,
+                                  int64_t k, int64_t r_hat)
+{
+    enum { ROWS = 32 };
+    const int64_t scratch_count = cpu_ceil_div(r_hat + k, 16) * 16;
+    float *scratch = cpu_scratch(backend, backend->threads * scratch_count, sizeof *scratch);
+    if (scratch == NULL) {
+        return;
+    }
+
+#pragma omp parallel for num_threads(cpu_threads(backend, d *k)) schedule(static)
+    for (int64_t first = 0; first < d; first += ROWS) {
+        const int64_t end = cpu_min(d, first + ROWS);
+        if (w != w0) {
+            memcpy(w + first * k, w0 + first * k, (size_t)((end - first) * k) * sizeof *w);
+        }
+        for (int64_t i = 0; i < term_count; i++) {
+            add_term(w, scratch + omp_get_thread_num() * scratch_count, &terms[i], first, end, d, k,
+                     r_hat);
+        }
+    }
+}
