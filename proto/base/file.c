@@ -98,6 +98,18 @@ static enum status write_aside(const char *temporary, const void *data, size_t s
     return status;
 }
 
+/* Renames temporary to path, for which is_new says that it must be free, and syncs the folder. */
+static enum status appear(const char *temporary, const char *path, bool is_new, struct error *err)
+{
+    int renamed = is_new ? sys_rename_new(temporary, path) : sys_rename(temporary, path);
+    if (renamed != 0) {
+        enum status status = error_from_errno(err, errno, "create '%s'", path);
+        (void)unlink(temporary);
+        return status;
+    }
+    return folder_of_sync(path, err);
+}
+
 static enum status write_whole(const char *path, const void *data, size_t size, mode_t mode,
                                bool is_new, struct error *err)
 {
@@ -108,16 +120,12 @@ static enum status write_whole(const char *path, const void *data, size_t size, 
         return status;
     }
     status = write_aside(temporary, data, size, mode, err);
-    if (status) {
-        return status;
-    }
-    int renamed = is_new ? sys_rename_new(temporary, path) : sys_rename(temporary, path);
-    if (renamed != 0) {
-        status = error_from_errno(err, errno, "create '%s'", path);
-        (void)unlink(temporary);
-        return status;
-    }
-    return folder_of_sync(path, err);
+    return status ? status : appear(temporary, path, is_new, err);
+}
+
+enum status file_replace(const char *temporary, const char *path, struct error *err)
+{
+    return appear(temporary, path, false, err);
 }
 
 enum status file_temporary(char *out, const char *path, struct error *err)

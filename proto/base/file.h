@@ -31,6 +31,10 @@ MUST_USE enum status file_create(const char *path, const void *data, size_t size
 /* out[PATH_BYTES_MAX]: the name under which this thread writes path aside. */
 MUST_USE enum status file_temporary(char *out, const char *path, struct error *err);
 
+/* Makes the file that was written aside and synced appear as path, durably. When the rename
+ * fails, temporary is removed. */
+MUST_USE enum status file_replace(const char *temporary, const char *path, struct error *err);
+
 /* fsync of a folder, so that its entries are durable. */
 MUST_USE enum status folder_sync(const char *path, struct error *err);
 

@@ -37,6 +37,9 @@ static_assert(RPC_LINE_BYTES_MAX >= 2 * SPEC_BYTES_MAX, "a spec fits a line, esc
 /* Logical bytes of one chunk of a tensor: small enough to verify and repair piecewise. */
 #define CHUNK_BYTES (4 * MIB)
 
+/* The limit of Hugging Face's own reader. */
+#define SAFETENSORS_HEADER_BYTES_MAX ((size_t)100000000)
+
 #define RANKS_MAX            1024
 #define THREADS_PER_RANK_MAX 256
 #define SLOTS_MAX            4096

@@ -111,6 +111,31 @@ ssize_t sys_read_all(int fd, void *data, size_t size)
     return (ssize_t)total;
 }
 
+ssize_t sys_pread_all(int fd, void *data, size_t size, off_t offset)
+{
+    size_t total = 0;
+    while (total < size) {
+        off_t at = offset + (off_t)total;
+        struct sys_event event = {
+            .call = SYS_CALL_READ, .fd = fd, .size = size - total, .offset = (uint64_t)at};
+        if (refused(event)) {
+            return -1;
+        }
+        ssize_t count = pread(fd, (char *)data + total, size - total, at);
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count < 0) {
+            return -1;
+        }
+        if (count == 0) {
+            break;
+        }
+        total += (size_t)count;
+    }
+    return (ssize_t)total;
+}
+
 int sys_write_all(int fd, const void *data, size_t size)
 {
     const char *at = data;

@@ -59,6 +59,8 @@ int sys_open(const char *path, int flags, mode_t mode);
 ssize_t sys_read(int fd, void *data, size_t size);
 /* Reads until size bytes or the end; how many, or -1. */
 ssize_t sys_read_all(int fd, void *data, size_t size);
+/* As sys_read_all, from offset on, without moving the file's position. */
+ssize_t sys_pread_all(int fd, void *data, size_t size, off_t offset);
 /* Writes all of it or returns -1 (part may be written). */
 int sys_write_all(int fd, const void *data, size_t size);
 int sys_fdatasync(int fd);

@@ -5,12 +5,12 @@
  *   offset 8      N    header: JSON {"<name>": {"dtype", "shape", "data_offsets": [begin, end)},
  *                      "__metadata__": {"<key>": "<text>"}}, padded with spaces to 8 bytes
  *   offset 8 + N  data: tensors back to back in the order of their offsets, nothing between or
- *                 behind; the data of each begins at a multiple of its element size
+ *                 behind
  *
  * The writer streams: the list of tensors comes first, so that the header can be written, then the
  * data in the order of the list, in pieces of any size. The file appears whole or not at all, with
- * the data on disk. Tensors are written in the order that they were added (sort by falling element
- * size when dtypes are mixed; a tensor that would begin unaligned is refused).
+ * the data on disk. Tensors are written in the order that they were added, each beginning at a
+ * multiple of its element size: one that would not is refused, so larger elements come first.
  *
  * The reader trusts nothing: every name, type, shape and offset is checked before use, the offsets
  * must tile the data without a gap or overlap, and errors name the file and the tensor.

@@ -26,6 +26,7 @@ static void a_hook_refuses_each_call_without_its_happening(void **state)
     assert_int_equal(sys_open("/tmp", O_RDONLY, 0), -1);
     assert_int_equal(sys_read(0, &byte, 1), -1);
     assert_int_equal(sys_read_all(0, &byte, 1), -1);
+    assert_int_equal(sys_pread_all(0, &byte, 1, 0), -1);
     assert_int_equal(sys_write_all(1, &byte, 1), -1);
     assert_int_equal(sys_fdatasync(1), -1);
     assert_int_equal(sys_fsync(1), -1);

@@ -1,0 +1,2 @@
+remora_unit_test(safetensors remora_tensors)
+remora_unit_test(tensor remora_tensors)
