@@ -65,3 +65,7 @@ static_assert(RPC_LINE_BYTES_MAX >= 2 * SPEC_BYTES_MAX, "a spec fits a line, esc
 /* Files of a set, and their index at about 200 bytes a file. */
 #define SHARD_FILES_MAX       (1 << 16)
 #define SHARD_INDEX_BYTES_MAX (32 * MIB)
+
+/* Input files of one preparation: PubMed has about 1500; folders nest less than any real tree. */
+#define INPUT_FILES_MAX (1 << 20)
+#define INPUT_DEPTH_MAX 32

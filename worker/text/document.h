@@ -8,25 +8,8 @@
 
 #include "proto/base/error.h"
 
-/* X(constant, name): AUTO decides for each file by its content. */
-#define DOCUMENT_FORMAT_LIST(X) \
- X(AUTO, "auto")                \
- X(MEDLINE, "medline")          \
- X(JSONL, "jsonl")              \
- X(TEXT, "text")
-
-enum document_format {
-#define X(constant, name) DOCUMENT_FORMAT_##constant,
-    DOCUMENT_FORMAT_LIST(X)
-#undef X
-};
-
-const char *document_format_name(enum document_format format);
-/* INVALID (with a "did you mean") for a name that is none. */
-MUST_USE enum status document_format_from_name(enum document_format *out, const char *name,
-                                               struct error *err);
-
-/* X(constant, name, why a record gave no document) */
+/* X(constant, name, why a record gave no document). NO_ABSTRACT and EMPTY are as it should be; the
+ * others are faults of the file. */
 #define DOCUMENT_DROP_LIST(X)                                            \
  X(NO_ABSTRACT, "no_abstract", "citations without abstract")             \
  X(EMPTY, "empty", "records without text")                               \
@@ -59,7 +42,7 @@ struct document {
 /* Takes a document; another status than OK ends the import with it. */
 typedef enum status document_fn(void *context, const struct document *document, struct error *err);
 
-/* Told of the first drop for each reason in a file ("a.jsonl:17: bytes …"). */
+/* Told of drops that a person may want to look at ("a.jsonl:17: …"). */
 typedef void document_notice_fn(void *context, const char *text);
 
 /* Where an importer puts what it finds. */
@@ -69,3 +52,14 @@ struct document_sink {
     void *context;              /* for both */
     struct document_counts counts;
 };
+
+/* Counts a record and hands its text on, or drops it: EMPTY when there is nothing but blanks,
+ * BAD_BYTES when it is not UTF-8 or has a NUL. line is where the record starts, 0 when the file is
+ * the record. */
+MUST_USE enum status document_put(struct document_sink *sink, const char *path, int64_t line,
+                                  const char *text, size_t size, struct error *err);
+
+/* Counts a record that gives no document. The first few of each kind that is a fault of the file
+ * are told to notice, with detail unless it is NULL. */
+void document_drop(struct document_sink *sink, enum document_drop drop, const char *path,
+                   int64_t line, const char *detail);

@@ -28,6 +28,7 @@
 
 #include "proto/base/digest.h"
 #include "proto/base/error.h"
+#include "proto/spec/train_spec.h"
 #include "worker/text/document.h"
 
 enum prepare_phase {
@@ -58,7 +59,7 @@ struct prepare_options {
     const char *output;
     const char *tokenizer_path; /* NULL: train one of vocab_size pieces */
     uint32_t vocab_size;
-    enum document_format format;
+    enum text_format format;
     const char *text_field;        /* of JSONL; NULL: "text" */
     double validation_fraction;    /* in [0, 1) */
     uint64_t seed;                 /* of the split */
