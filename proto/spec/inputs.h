@@ -16,6 +16,9 @@
 
 #include "proto/base/error.h"
 
+/* Files that one pattern may match; all of PubMed has about 1 500. */
+#define SPEC_FILES_MAX 65536
+
 /* *out is a new reference. spec is validated and its paths absolute. Something missing or
  * unreadable is an error naming the field. */
 MUST_USE enum status spec_inputs(json_t **out, const json_t *spec, struct error *err);

@@ -13,8 +13,9 @@
  * you mean" x-hint           what to say beside an error at this field x-version        version of
  * the document
  *
- * oneOf has three readings, the first that fits: picked by x-discriminator; every alternative only
- * `required: [field]` (exactly one of these fields); picked by the type of the instance.
+ * oneOf has four readings, the first that fits: picked by x-discriminator; every alternative only
+ * `required: [field]` (exactly one of these fields); objects picked by which has its first required
+ * field; picked by the type of the instance.
  *
  * Threads: a schema is read-only after schema_create. Nodes live as long as their schema.
  */
@@ -75,7 +76,8 @@ enum schema_type {
 /* How an instance looks from outside, whatever it is made of. */
 struct schema_view {
     unsigned types; /* what it can be, bits of schema_type */
-    /* The text of a member, or NULL; only asked when types is SCHEMA_TYPE_OBJECT. */
+    /* The text of a member, "" when it is no text, NULL when there is none; only asked when types
+     * is SCHEMA_TYPE_OBJECT. */
     const char *(*member_text)(const void *instance, const char *key);
     const void *instance;
 };

@@ -25,6 +25,8 @@ enum schedule_name {
     SCHEDULE_NAME_LINEAR,
     SCHEDULE_NAME_CONSTANT,
 };
+enum compute_backend { COMPUTE_BACKEND_AUTO, COMPUTE_BACKEND_CPU };
+enum compute_dtype { COMPUTE_DTYPE_AUTO, COMPUTE_DTYPE_FP32 };
 enum text_format { TEXT_FORMAT_AUTO, TEXT_FORMAT_MEDLINE, TEXT_FORMAT_JSONL, TEXT_FORMAT_TEXT };
 
 /* The words of the spec. */
@@ -98,6 +100,10 @@ struct train_spec {
     int64_t tokens;
     double epochs;
     uint64_t seed;
+    struct {
+        enum compute_backend backend; /* auto is resolved at a run's first attempt */
+        enum compute_dtype dtype;
+    } compute;
     struct {
         int64_t ranks;
         int64_t threads_per_rank;

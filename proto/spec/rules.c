@@ -1,0 +1,258 @@
+/*
+ * What one field of a spec demands of another. Each rule is a function that reports at most one
+ * problem; a problem's message begins with the path at fault, as the schema's do.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/checked.h"
+#include "proto/base/limits.h"
+#include "proto/spec/prepare_spec.h"
+#include "proto/spec/spec.h"
+#include "proto/spec/spec_internal.h"
+#include "proto/spec/train_spec.h"
+
+/* Fills err with "field: message". */
+__attribute__((format(printf, 3, 4))) static enum status broken(struct error *err,
+                                                                const char *field,
+                                                                const char *format, ...)
+{
+    char message[ERROR_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    (void)error_set(err, STATUS_INVALID, "%s: %s", field, message);
+    error_set_field(err, "%s", field);
+    return STATUS_INVALID;
+}
+
+/* ---- Train ---- */
+
+static enum status check_heads(const struct train_spec *spec, struct error *err)
+{
+    const long long hidden_size = (long long)spec->model.hidden_size;
+    const long long heads = (long long)spec->model.num_attention_heads;
+    if (hidden_size % heads != 0) {
+        return broken(err, "model.config.num_attention_heads",
+                      "hidden_size %lld is not divisible by %lld heads", hidden_size, heads);
+    }
+    if (hidden_size / heads % 2 != 0) {
+        enum status status = broken(err, "model.config.num_attention_heads",
+                                    "hidden_size %lld / %lld heads gives the odd head_dim %lld",
+                                    hidden_size, heads, hidden_size / heads);
+        error_set_hint(err, "rotary embeddings turn pairs, so head_dim must be even");
+        return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_r(const struct train_spec *spec, struct error *err)
+{
+    if (spec->method.name == METHOD_NAME_FULL || spec->method.r <= spec->model.hidden_size) {
+        return STATUS_OK;
+    }
+    enum status status = broken(err, "method.r", "%lld is above the hidden_size %lld",
+                                (long long)spec->method.r, (long long)spec->model.hidden_size);
+    error_set_hint(err, "hidden_size / 6 = %lld keeps the paper's proportion",
+                   (long long)(spec->model.hidden_size / 6));
+    return status;
+}
+
+static enum status check_batch(const struct train_spec *spec, struct error *err)
+{
+    const int64_t unit = spec->batch.micro * spec->launch.ranks; /* both are below 2^17 */
+    if (spec->batch.global % unit == 0) {
+        return STATUS_OK;
+    }
+    enum status status =
+        broken(err, "batch.global",
+               "%lld is not divisible by batch.micro × launch.ranks = %lld × %lld = %lld",
+               (long long)spec->batch.global, (long long)spec->batch.micro,
+               (long long)spec->launch.ranks, (long long)unit);
+    const int64_t below = spec->batch.global / unit * unit;
+    if (below > 0) {
+        error_set_hint(err, "the nearest are %lld and %lld", (long long)below,
+                       (long long)(below + unit));
+    } else {
+        error_set_hint(err, "the least is %lld", (long long)unit);
+    }
+    return status;
+}
+
+/* One step's tokens must be countable. */
+static enum status check_step_tokens(const struct train_spec *spec, struct error *err)
+{
+    int64_t tokens = 0;
+    if (checked_mul_i64(spec->batch.global, spec->data.sequence_length, &tokens) &&
+        tokens <= JSON_INTEGER_MAX) {
+        return STATUS_OK;
+    }
+    return broken(err, "batch.global", "%lld × data.sequence_length %lld tokens are too many",
+                  (long long)spec->batch.global, (long long)spec->data.sequence_length);
+}
+
+static enum status check_slots(const struct train_spec *spec, struct error *err)
+{
+    const long long slots = (long long)(spec->launch.ranks * spec->launch.threads_per_rank);
+    if (slots <= SLOTS_MAX) {
+        return STATUS_OK;
+    }
+    return broken(
+        err, "launch.ranks", "%lld × launch.threads_per_rank %lld = %lld is above the maximum %d",
+        (long long)spec->launch.ranks, (long long)spec->launch.threads_per_rank, slots, SLOTS_MAX);
+}
+
+static enum status check_jagged(const struct train_spec *spec, struct error *err)
+{
+    if (spec->schedule.name != SCHEDULE_NAME_JAGGED_COSINE) {
+        return STATUS_OK;
+    }
+    const long long cycle = (long long)spec->method.merge_every;
+    if (cycle == 0) {
+        enum status status =
+            broken(err, "schedule.name", "jagged_cosine follows merges, and method '%s' has none",
+                   method_name_text(spec->method.name));
+        error_set_hint(err, "use cosine, or the method remora");
+        return status;
+    }
+    if (spec->schedule.warmup > spec->method.merge_every) {
+        return broken(err, "schedule.warmup", "%lld is above method.merge_every %lld",
+                      (long long)spec->schedule.warmup, cycle);
+    }
+    if (spec->schedule.restart_warmup >= spec->method.merge_every) {
+        return broken(err, "schedule.restart_warmup", "%lld is not below method.merge_every %lld",
+                      (long long)spec->schedule.restart_warmup, cycle);
+    }
+    return STATUS_OK;
+}
+
+enum status train_spec_check_steps(const struct train_spec *spec, int64_t steps, struct error *err)
+{
+    const int64_t cycle = spec->method.merge_every;
+    if (steps > STEPS_MAX) {
+        return broken(err, "steps", "%lld is above the maximum %lld", (long long)steps,
+                      (long long)STEPS_MAX);
+    }
+    if (cycle > steps) {
+        return broken(err, "method.merge_every", "%lld is above the number of steps %lld",
+                      (long long)cycle, (long long)steps);
+    }
+    if (spec->schedule.warmup >= steps) {
+        return broken(err, "schedule.warmup", "%lld is not below the number of steps %lld",
+                      (long long)spec->schedule.warmup, (long long)steps);
+    }
+    if (spec->schedule.name != SCHEDULE_NAME_JAGGED_COSINE || steps % cycle == 0) {
+        return STATUS_OK;
+    }
+    const int64_t below = steps / cycle * cycle;
+    enum status status = broken(err, "steps", "%lld is not a multiple of method.merge_every %lld",
+                                (long long)steps, (long long)cycle);
+    error_set_hint(err, "jagged_cosine has whole cycles; the nearest are %lld and %lld",
+                   (long long)below, (long long)(below + cycle));
+    return status;
+}
+
+static enum status check_steps(const struct train_spec *spec, struct error *err)
+{
+    return spec->steps ? train_spec_check_steps(spec, spec->steps, err) : STATUS_OK;
+}
+
+static bool has_files(const struct train_spec *spec)
+{
+    for (size_t i = 0; i < spec->data.train_count; i++) {
+        if (spec->data.train[i].files.pattern_count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is only made together with shards cannot be asked for without files. */
+static enum status check_prepared(const struct train_spec *spec, struct error *err)
+{
+    if (has_files(spec)) {
+        return STATUS_OK;
+    }
+    enum status status = STATUS_OK;
+    if (spec->model.tokenizer_vocab_size) {
+        status = broken(err, "model.tokenizer", "is to be trained, but data.train names no files");
+        error_set_hint(err, "name the tokenizer that the shards were made with");
+    } else if (!spec->data.validation.shards) {
+        status = broken(err, "data.validation.fraction",
+                        "is a share of files, but data.train names none");
+        error_set_hint(err, "name validation shards");
+    }
+    return status;
+}
+
+/* A tokenizer that is yet to be trained cannot have made shards. */
+static enum status check_mixed_sources(const struct train_spec *spec, struct error *err)
+{
+    if (!spec->model.tokenizer_vocab_size) {
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < spec->data.train_count; i++) {
+        if (spec->data.train[i].shards) {
+            char field[64];
+            (void)snprintf(field, sizeof field, "data.train[%zu].shards", i);
+            return broken(err, field, "cannot be used with a tokenizer that is yet to be trained");
+        }
+    }
+    if (spec->data.validation.shards) {
+        return broken(err, "data.validation.shards",
+                      "cannot be used with a tokenizer that is yet to be trained");
+    }
+    return STATUS_OK;
+}
+
+typedef enum status rule_fn(const struct train_spec *spec, struct error *err);
+
+static void add_problem(struct schema_problems *problems, const struct error *err)
+{
+    problems->total++;
+    if (problems->count < SCHEMA_PROBLEMS_MAX) {
+        problems->items[problems->count++] = *err;
+    }
+}
+
+static enum status check_train(const json_t *spec, struct schema_problems *problems,
+                               struct error *err)
+{
+    static rule_fn *const rules[] = {
+        check_heads,  check_r,     check_batch,    check_step_tokens,   check_slots,
+        check_jagged, check_steps, check_prepared, check_mixed_sources,
+    };
+    struct train_spec train;
+    enum status status = train_spec_read(&train, spec, err);
+    if (status) {
+        return status;
+    }
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        struct error problem = {0};
+        if (rules[i](&train, &problem)) {
+            add_problem(problems, &problem);
+            if (!status) {
+                status = problem.status;
+                if (err) {
+                    *err = problem;
+                }
+            }
+        }
+    }
+    return status;
+}
+
+enum status spec_check_rules(const json_t *spec, struct schema_problems *problems,
+                             struct error *err)
+{
+    switch (spec_kind(spec)) {
+    case SPEC_KIND_TRAIN:
+        return check_train(spec, problems, err);
+    case SPEC_KIND_PREPARE:
+        return STATUS_OK;
+    }
+    return STATUS_OK;
+}

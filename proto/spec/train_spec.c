@@ -1,0 +1,241 @@
+#include "proto/spec/train_spec.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "proto/base/checked.h"
+#include "proto/base/json.h"
+#include "proto/base/limits.h"
+#include "proto/spec/presets.h"
+#include "proto/spec/spec_internal.h"
+
+/* ---- The words of the spec ---- */
+
+static const char *const method_words[] = {
+    [METHOD_NAME_FULL] = "full",
+    [METHOD_NAME_MORA] = "mora",
+    [METHOD_NAME_REMORA] = "remora",
+};
+static const char *const schedule_words[] = {
+    [SCHEDULE_NAME_JAGGED_COSINE] = "jagged_cosine",
+    [SCHEDULE_NAME_COSINE] = "cosine",
+    [SCHEDULE_NAME_LINEAR] = "linear",
+    [SCHEDULE_NAME_CONSTANT] = "constant",
+};
+static const char *const format_words[] = {
+    [TEXT_FORMAT_AUTO] = "auto",
+    [TEXT_FORMAT_MEDLINE] = "medline",
+    [TEXT_FORMAT_JSONL] = "jsonl",
+    [TEXT_FORMAT_TEXT] = "text",
+};
+static const char *const backend_words[] = {
+    [COMPUTE_BACKEND_AUTO] = "auto",
+    [COMPUTE_BACKEND_CPU] = "cpu",
+};
+static const char *const dtype_words[] = {
+    [COMPUTE_DTYPE_AUTO] = "auto",
+    [COMPUTE_DTYPE_FP32] = "fp32",
+};
+#define COUNT_OF(words) (sizeof(words) / sizeof(words)[0])
+
+const char *method_name_text(enum method_name name)
+{
+    return method_words[name];
+}
+
+const char *schedule_name_text(enum schedule_name name)
+{
+    return schedule_words[name];
+}
+
+const char *text_format_text(enum text_format format)
+{
+    return format_words[format];
+}
+
+/* The index of object[key] in words; the schema admits no other word. */
+static unsigned word_index(const json_t *object, const char *key, const char *const *words,
+                           size_t count)
+{
+    const char *text = json_get_text(object, key, "");
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], text) == 0) {
+            return (unsigned)i;
+        }
+    }
+    assert(!"the schema has a word that train_spec.c lacks");
+    return 0;
+}
+
+/* ---- Reading ---- */
+
+void spec_files_read(struct spec_files *out, const json_t *object, const char *key)
+{
+    const json_t *files = json_object_get(object, key);
+    *out = (struct spec_files){0};
+    if (json_is_string(files)) {
+        out->patterns[out->pattern_count++] = json_string_value(files);
+    }
+    size_t i = 0;
+    json_t *pattern = NULL;
+    json_array_foreach(files, i, pattern)
+    {
+        assert(out->pattern_count < SPEC_PATTERNS_MAX);
+        out->patterns[out->pattern_count++] = json_string_value(pattern);
+    }
+    out->text_field = json_get_text(object, "text_field", "text");
+    out->format = json_object_get(object, "format")
+                      ? word_index(object, "format", format_words, COUNT_OF(format_words))
+                      : TEXT_FORMAT_AUTO;
+}
+
+void spec_tokenizer_read(const char **path, int64_t *vocab_size, const json_t *object)
+{
+    const json_t *tokenizer = json_object_get(object, "tokenizer");
+    *path = json_string_value(tokenizer);
+    *vocab_size = json_get_int(tokenizer, "train", 0);
+}
+
+static void read_model(struct train_spec *out, const json_t *model)
+{
+    const json_t *config = json_object_get(model, "config");
+    out->model.preset = json_get_text(model, "preset", NULL);
+    spec_tokenizer_read(&out->model.tokenizer, &out->model.tokenizer_vocab_size, model);
+    if (out->model.preset) {
+        const struct model_preset *preset = model_preset_find(out->model.preset);
+        assert(preset);
+        out->model.hidden_size = preset->hidden_size;
+        out->model.intermediate_size = preset->intermediate_size;
+        out->model.num_hidden_layers = preset->num_hidden_layers;
+        out->model.num_attention_heads = preset->num_attention_heads;
+    } else {
+        out->model.hidden_size = json_get_int(config, "hidden_size", 0);
+        out->model.intermediate_size = json_get_int(config, "intermediate_size", 0);
+        out->model.num_hidden_layers = json_get_int(config, "num_hidden_layers", 0);
+        out->model.num_attention_heads = json_get_int(config, "num_attention_heads", 0);
+    }
+    out->model.rms_norm_eps = json_get_real(config, "rms_norm_eps", 1e-6);
+    out->model.rope_theta = json_get_real(config, "rope_theta", 10000.0);
+    out->model.initializer_range = json_get_real(config, "initializer_range", 0.02);
+}
+
+static void read_data(struct train_spec *out, const json_t *data)
+{
+    size_t i = 0;
+    json_t *item = NULL;
+    json_array_foreach(json_object_get(data, "train"), i, item)
+    {
+        assert(i < SPEC_SOURCES_MAX);
+        struct train_source *source = &out->data.train[i];
+        source->shards = json_get_text(item, "shards", NULL);
+        spec_files_read(&source->files, item, "files");
+        source->weight = json_get_real(item, "weight", 1.0);
+        out->data.train_count = i + 1;
+    }
+    const json_t *validation = json_object_get(data, "validation");
+    out->data.validation.shards = json_get_text(validation, "shards", NULL);
+    out->data.validation.fraction = json_get_real(validation, "fraction", 0.0);
+    out->data.validation.sequences = json_get_int(validation, "sequences", 0);
+    out->data.sequence_length = json_get_int(data, "sequence_length", 0);
+}
+
+static void read_optimizer(struct train_spec *out, const json_t *optimizer)
+{
+    const json_t *betas = json_object_get(optimizer, "betas");
+    out->optimizer.lr = json_get_real(optimizer, "lr", 0.0);
+    out->optimizer.betas[0] = json_number_value(json_array_get(betas, 0));
+    out->optimizer.betas[1] = json_number_value(json_array_get(betas, 1));
+    out->optimizer.eps = json_get_real(optimizer, "eps", 0.0);
+    out->optimizer.weight_decay = json_get_real(optimizer, "weight_decay", 0.0);
+    out->optimizer.clip_norm = json_get_real(optimizer, "clip_norm", 0.0);
+}
+
+static void read_method_and_schedule(struct train_spec *out, const json_t *spec)
+{
+    const json_t *method = json_object_get(spec, "method");
+    out->method.name = word_index(method, "name", method_words, COUNT_OF(method_words));
+    out->method.r = json_get_int(method, "r", 0);
+    out->method.merge_every = json_get_int(method, "merge_every", 0);
+
+    const json_t *schedule = json_object_get(spec, "schedule");
+    out->schedule.name = word_index(schedule, "name", schedule_words, COUNT_OF(schedule_words));
+    out->schedule.warmup = json_get_int(schedule, "warmup", 0);
+    out->schedule.restart_warmup = json_get_int(schedule, "restart_warmup", 0);
+    out->schedule.min_lr_ratio = json_get_real(schedule, "min_lr_ratio", 1.0);
+}
+
+static int64_t int_at(const json_t *spec, const char *part, const char *key)
+{
+    return json_get_int(json_object_get(spec, part), key, 0);
+}
+
+enum status train_spec_read(struct train_spec *out, const json_t *spec, struct error *err)
+{
+    if (strcmp(json_get_text(spec, "kind", ""), "train") != 0) {
+        enum status status = error_set(err, STATUS_INVALID, "kind: this spec is not for training");
+        error_set_field(err, "kind");
+        return status;
+    }
+    *out = (struct train_spec){.name = json_get_text(spec, "name", "")};
+    read_model(out, json_object_get(spec, "model"));
+    read_data(out, json_object_get(spec, "data"));
+    read_method_and_schedule(out, spec);
+    read_optimizer(out, json_object_get(spec, "optimizer"));
+    const json_t *compute = json_object_get(spec, "compute");
+    out->compute.backend = word_index(compute, "backend", backend_words, COUNT_OF(backend_words));
+    out->compute.dtype = word_index(compute, "dtype", dtype_words, COUNT_OF(dtype_words));
+    out->batch.global = int_at(spec, "batch", "global");
+    out->batch.micro = int_at(spec, "batch", "micro");
+    out->steps = json_get_int(spec, "steps", 0);
+    out->tokens = json_get_int(spec, "tokens", 0);
+    out->epochs = json_get_real(spec, "epochs", 0.0);
+    out->seed = (uint64_t)json_get_int(spec, "seed", 0);
+    out->launch.ranks = int_at(spec, "launch", "ranks");
+    out->launch.threads_per_rank = int_at(spec, "launch", "threads_per_rank");
+    out->checkpoint.every = int_at(spec, "checkpoint", "every");
+    out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");
+    out->evaluate.every = int_at(spec, "evaluate", "every");
+    out->retry.max_attempts = int_at(spec, "retry", "max_attempts");
+    return STATUS_OK;
+}
+
+/* ---- Steps ---- */
+
+/* Steps that tokens or epochs come to, before they are cut to whole cycles. */
+static int64_t steps_raw(const struct train_spec *spec, int64_t sequences)
+{
+    if (spec->steps) {
+        return spec->steps;
+    }
+    if (spec->tokens) {
+        return spec->tokens / spec->data.sequence_length / spec->batch.global;
+    }
+    const double steps = floor(spec->epochs * (double)sequences / (double)spec->batch.global);
+    return steps < (double)STEPS_MAX ? (int64_t)steps : STEPS_MAX;
+}
+
+enum status train_spec_steps(int64_t *out, const struct train_spec *spec, int64_t sequences,
+                             struct error *err)
+{
+    const char *field = spec->steps ? "steps" : spec->tokens ? "tokens" : "epochs";
+    const bool has_cycles = spec->schedule.name == SCHEDULE_NAME_JAGGED_COSINE;
+    const int64_t unit = has_cycles ? spec->method.merge_every : 1;
+    int64_t steps = steps_raw(spec, sequences);
+    if (!spec->steps) {
+        steps -= steps % unit;
+    }
+    if (steps == 0) {
+        (void)error_set(err, STATUS_INVALID, "%s: is less than %s", field,
+                        has_cycles ? "a cycle of method.merge_every steps" : "a step");
+        error_set_field(err, "%s", field);
+        error_set_hint(err, "a step takes %lld sequences of %lld tokens",
+                       (long long)spec->batch.global, (long long)spec->data.sequence_length);
+        return STATUS_INVALID;
+    }
+    enum status status = train_spec_check_steps(spec, steps, err);
+    if (!status) {
+        *out = steps;
+    }
+    return status;
+}
