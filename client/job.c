@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,14 @@ enum status job_reference_parse(struct job_reference *out, const char *text, boo
         }
     }
     return STATUS_OK;
+}
+
+struct job_reference job_reference_of_id(int64_t id)
+{
+    struct job_reference reference = {.step = -1};
+
+    (void)snprintf(reference.name, sizeof reference.name, "%lld", (long long)id);
+    return reference;
 }
 
 json_t *job_reference_params(const struct job_reference *reference)

@@ -62,5 +62,7 @@ struct job_reference {
 MUST_USE enum status job_reference_parse(struct job_reference *out, const char *text,
                                          bool may_have_step, struct error *err);
 
+struct job_reference job_reference_of_id(int64_t id);
+
 /* {"job": 12} or {"job": "name"}, a new reference; NULL when memory is out. */
 json_t *job_reference_params(const struct job_reference *reference);

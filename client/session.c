@@ -1,14 +1,9 @@
 #include "client/session.h"
 
-#include <errno.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/base/file.h"
-#include "proto/base/json.h"
+#include "client/spawn.h"
 #include "proto/base/sys.h"
 #include "proto/rpc/paths.h"
 
@@ -110,56 +105,13 @@ enum status session_get_job(struct session *session, const struct job_reference 
 
 /* ------------------------------------------------------------------------ starting a daemon --- */
 
-extern char **environ;
-
-/* Runs it with its standard output on our standard error: ours is for results. */
-static enum status spawn_and_wait(const char *path, char *const *arguments, struct error *err)
-{
-    posix_spawn_file_actions_t actions;
-    pid_t pid = 0;
-    int wait_status = 0;
-
-    if (posix_spawn_file_actions_init(&actions) != 0) {
-        return error_set(err, STATUS_NO_MEMORY, "%s: out of memory", path);
-    }
-    int failure = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    if (failure == 0) {
-        failure = posix_spawn(&pid, path, &actions, NULL, arguments, environ);
-    }
-    (void)posix_spawn_file_actions_destroy(&actions);
-    if (failure != 0) {
-        (void)error_from_errno(err, failure, "start %s", path);
-        error_set_hint(err, "remora looks for remorad beside its own executable");
-        return err->status;
-    }
-    while (waitpid(pid, &wait_status, 0) < 0) {
-        if (errno != EINTR) {
-            return error_from_errno(err, errno, "wait for %s", path);
-        }
-    }
-    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) {
-        return STATUS_OK;
-    }
-    return error_set(err, STATUS_IO, "%s did not start (%s %d)", path,
-                     WIFEXITED(wait_status) ? "exit code" : "signal",
-                     WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : WTERMSIG(wait_status));
-}
-
 enum status daemon_start(const struct daemon_options *options, struct error *err)
 {
-    char folder[PATH_BYTES_MAX];
-    char path[PATH_BYTES_MAX];
     char slots[32];
     const char *arguments[DAEMON_ARGUMENTS + 1] = {"remorad", "--daemonize"};
     size_t count = 2;
+    int exit_code = 0;
 
-    enum status status = command_own_folder(folder, err);
-    if (!status) {
-        status = path_printf(path, err, "%s/remorad", folder);
-    }
-    if (status) {
-        return status;
-    }
     if (options->socket_path != NULL) {
         arguments[count++] = "--socket";
         arguments[count++] = options->socket_path;
@@ -173,10 +125,9 @@ enum status daemon_start(const struct daemon_options *options, struct error *err
         arguments[count++] = "--slots";
         arguments[count++] = slots;
     }
-    /* exec takes char *const[] for history's sake and leaves the texts alone. */
-    union {
-        const char *const *ours;
-        char *const *theirs;
-    } vector = {.ours = arguments};
-    return spawn_and_wait(path, vector.theirs, err);
+    enum status status = spawn_and_wait(arguments, &exit_code, err);
+    if (!status && exit_code != 0) {
+        status = error_set(err, STATUS_IO, "remorad did not start (exit code %d)", exit_code);
+    }
+    return status;
 }
