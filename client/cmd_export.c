@@ -11,11 +11,12 @@
 static const struct command_option options[] = {
     {.name = "to", .value = "DIR", .help = "the folder to make"},
     {.name = "raw", .help = "every tensor of the checkpoint instead of the merged model"},
+    {.name = "force", .help = "writes over an earlier export"},
 };
 
-/* out[PATH_BYTES_MAX] <- the job's run folder, which holds its checkpoints. */
-static enum status run_folder(char *out, struct session *session,
-                              const struct job_reference *reference, struct error *err)
+/* out[PATH_BYTES_MAX] <- RUN or RUN@STEP, the checkpoint as remora-worker takes it. */
+static enum status checkpoint_name(char *out, struct session *session,
+                                   const struct job_reference *reference, struct error *err)
 {
     json_t *detail = NULL;
     const char *state_folder = json_get_text(rpc_client_hello(session->client), "state_dir", NULL);
@@ -35,15 +36,16 @@ static enum status run_folder(char *out, struct session *session,
     if (state_folder == NULL) {
         return error_set(err, STATUS_UNSUPPORTED, "the daemon does not say where its jobs are");
     }
-    return path_printf(out, err, "%s/jobs/%lld/run", state_folder, id);
+    return reference->step < 0 ? path_printf(out, err, "%s/jobs/%lld/run", state_folder, id)
+                               : path_printf(out, err, "%s/jobs/%lld/run@%lld", state_folder, id,
+                                             (long long)reference->step);
 }
 
 static enum status run(const struct command_line *line, int *exit_code, struct error *err)
 {
     struct session session = {0};
     struct job_reference job;
-    char folder[PATH_BYTES_MAX];
-    char step[32];
+    char checkpoint[PATH_BYTES_MAX];
     const char *to = command_text(line, "to", NULL);
     (void)exit_code;
 
@@ -55,28 +57,26 @@ static enum status run(const struct command_line *line, int *exit_code, struct e
         status = session_open(&session, line, SESSION_START_IF_MISSING, err);
     }
     if (!status) {
-        status = run_folder(folder, &session, &job, err);
+        status = checkpoint_name(checkpoint, &session, &job, err);
     }
     session_close(&session);
     if (status) {
         return status;
     }
-    const char *arguments[9] = {"remora-worker", "export", folder, "--to", to};
+    const char *arguments[8] = {"remora-worker", "export", checkpoint, "--to", to};
     size_t count = 5;
-    if (job.step >= 0) {
-        (void)snprintf(step, sizeof step, "%lld", (long long)job.step);
-        arguments[count++] = "--step";
-        arguments[count++] = step;
-    }
     if (command_flag(line, "raw")) {
-        arguments[count] = "--raw";
+        arguments[count++] = "--raw";
+    }
+    if (command_flag(line, "force")) {
+        arguments[count++] = "--force";
     }
     return spawn_become(arguments, err);
 }
 
 const struct command command_export = {
     .name = "export",
-    .usage = "JOB[@STEP] --to DIR [--raw]",
+    .usage = "JOB[@STEP] --to DIR [--raw] [--force]",
     .summary = "writes a checkpoint as a Hugging Face folder",
     .examples = "  remora export pubmed-demo --to model/\n"
                 "  remora export pubmed-demo@200 --to model-200/\n"

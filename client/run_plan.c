@@ -107,8 +107,9 @@ void run_name(char out[JOB_NAME_BYTES_MAX + 1], const char *data_path, const cha
     bool starts_well = (stem[0] >= 'a' && stem[0] <= 'z') || (stem[0] >= 'A' && stem[0] <= 'Z');
     int tail_size = snprintf(tail, sizeof tail, "-%s-%s", model, method);
     int room = JOB_NAME_BYTES_MAX - tail_size - (starts_well ? 0 : 4);
-    (void)snprintf(out, JOB_NAME_BYTES_MAX + 1, "%s%.*s%s", starts_well ? "" : "run-", room, stem,
-                   tail);
+    int size = snprintf(out, JOB_NAME_BYTES_MAX + 1, "%s%.*s%s", starts_well ? "" : "run-", room,
+                        stem, tail);
+    assert(size <= JOB_NAME_BYTES_MAX);
 }
 
 void run_launch(struct run_plan *plan, int64_t slots)
