@@ -17,7 +17,7 @@
 struct rpc_decoder {
     struct bytes buffer;
     size_t line_start; /* of the first line not yet handed out */
-    size_t scanned;    /* no newline stands before this offset, from line_start */
+    size_t tail_start; /* of the last line, whose end has not come yet */
 };
 
 /* Takes size more bytes. STATUS_LIMIT when a line gets too long, STATUS_NO_MEMORY: the stream is

@@ -4,7 +4,7 @@
  *
  *   DOWN ──connected (at most one try a second)──► GREETING ──hello answered──► UP
  *    ▲                                                │                          │
- *    └───────────────── closed, error, too much is waiting ──────────────────────┘
+ *    └─────────────── closed by the daemon, or an error ───────────────────────────┘
  *
  * What is sent while the link is not UP, or does not fit, is refused whole; the run folder has it
  * all, and the worker catches up from there once the link is UP again.

@@ -13,6 +13,12 @@
 #include "proto/base/error.h"
 #include "proto/base/limits.h"
 
+/* What fits struct sockaddr_un, without its NUL. */
+#define RPC_SOCKET_PATH_BYTES_MAX 107
+
+/* STATUS_LIMIT with a hint when path is longer. */
+MUST_USE enum status rpc_socket_path_check(const char *path, struct error *err);
+
 struct rpc_listener {
     int fd;      /* listening, non-blocking, close-on-exec; -1: none */
     int lock_fd; /* -1: none */
@@ -20,8 +26,9 @@ struct rpc_listener {
 };
 #define RPC_LISTENER_EMPTY ((struct rpc_listener){.fd = -1, .lock_fd = -1})
 
-/* Makes the folder where it is missing. STATUS_BUSY when another process listens there,
- * STATUS_CONFLICT when path is something else than a socket, which is left alone. */
+/* Makes the folder where it is missing. Sets the umask for a moment: call it before there are
+ * threads. STATUS_BUSY when another process listens there, STATUS_CONFLICT when path is something
+ * else than a socket, which is left alone. */
 MUST_USE enum status rpc_listener_open(struct rpc_listener *out, const char *path,
                                        struct error *err);
 /* Removes the socket, then lets the lock go. When the fd was handed to a libuv handle, set it to -1
