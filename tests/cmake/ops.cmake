@@ -3,14 +3,24 @@ remora_library(remora_test_ops
     PUBLIC remora_ops remora_test_support
     PRIVATE m)
 
-remora_unit_test(exp remora_test_ops m)
-
-# Each at all levels that the processor has, and once with oneDNN and our kernels held to lower ones.
-foreach(module gemm)
+# Each walks the instruction-set levels that the processor has.
+foreach(module adamw attention backend elementwise embedding exp gemm head rmsnorm rope sharing swiglu)
     remora_unit_test(${module} remora_test_ops m)
+endforeach()
+
+# What calls oneDNN, with oneDNN (and so our kernels) held to lower levels.
+foreach(module attention backend gemm head)
     foreach(isa AVX2 SSE41)
         add_test(NAME unit.${module}.${isa} COMMAND test_${module})
-        set_tests_properties(unit.${module}.${isa} PROPERTIES TIMEOUT 120 LABELS unit
+        set_tests_properties(unit.${module}.${isa} PROPERTIES TIMEOUT 60 LABELS unit
             SKIP_RETURN_CODE 77 ENVIRONMENT "DNNL_MAX_CPU_ISA=${isa}")
     endforeach()
 endforeach()
+
+# exp once more with fused multiply-adds, as in the kernels of the higher levels.
+add_executable(test_exp_fma ${PROJECT_SOURCE_DIR}/tests/unit/test_exp.c)
+target_compile_options(test_exp_fma PRIVATE -mavx2 -mfma -ffp-contract=fast)
+target_link_libraries(test_exp_fma PRIVATE remora_ops remora_test_support remora_options m)
+set_target_properties(test_exp_fma PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+add_test(NAME unit.exp.fma COMMAND test_exp_fma)
+set_tests_properties(unit.exp.fma PROPERTIES TIMEOUT 60 LABELS unit SKIP_RETURN_CODE 77)

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "tests/support/test.h"
+#include "worker/ops/cpu_level.h"
 #include "worker/ops/exp.h"
 
 static double ulp_of(double value)
@@ -61,6 +62,11 @@ static void it_never_falls_where_its_argument_rises_by_much(void **state)
 
 int main(void)
 {
+#ifdef __FMA__
+    if (!cpu_level_supported(CPU_LEVEL_AVX2)) {
+        test_skip_all("this processor has no AVX2 and FMA", false);
+    }
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_within_two_ulp_over_its_whole_range),
         cmocka_unit_test(its_edges_are_exact),
