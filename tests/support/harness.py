@@ -257,8 +257,11 @@ class Daemon:
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         return [json.loads(line) for line in lines]
 
+    def last_step(self, job):
+        return max((r["step"] for r in self.records(job) if r["type"] == "step"), default=0)
+
     def reached(self, job, step):
-        return any(r["type"] == "step" and r["step"] >= step for r in self.records(job))
+        return self.last_step(job) >= step
 
 
 def main():
