@@ -437,15 +437,16 @@ enum status shard_writer_finish(struct shard_writer *writer, struct digest *dige
 static void remove_written(struct shard_writer *writer)
 {
     char path[PATH_BYTES_MAX];
+    struct error ignored;
     /* The index first, so that no moment shows an index without its files. */
-    if (path_printf(path, NULL, "%s/%s", writer->folder, SHARD_SET_INDEX) == STATUS_OK) {
+    if (path_printf(path, &ignored, "%s/%s", writer->folder, SHARD_SET_INDEX) == STATUS_OK) {
         (void)unlink(path);
     }
     for (size_t i = 0; i <= writer->file_count; i++) {
-        if (file_path(path, writer, i, "", NULL) == STATUS_OK) {
+        if (file_path(path, writer, i, "", &ignored) == STATUS_OK) {
             (void)unlink(path);
         }
-        if (file_path(path, writer, i, ".part", NULL) == STATUS_OK) {
+        if (file_path(path, writer, i, ".part", &ignored) == STATUS_OK) {
             (void)unlink(path);
         }
     }

@@ -19,7 +19,12 @@ static enum status no_memory(struct error *err)
     return error_set(err, STATUS_NO_MEMORY, "list of input files: out of memory");
 }
 
-static enum status add_file(struct input_list *list, const char *path, int64_t bytes,
+static int64_t modified_ns(const struct stat *info)
+{
+    return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
+}
+
+static enum status add_file(struct input_list *list, const char *path, const struct stat *info,
                             struct error *err)
 {
     if (list->count == INPUT_FILES_MAX) {
@@ -41,7 +46,8 @@ static enum status add_file(struct input_list *list, const char *path, int64_t b
     if (!copy) {
         return no_memory(err);
     }
-    list->files[list->count++] = (struct input_file){.path = copy, .bytes = bytes};
+    list->files[list->count++] =
+        (struct input_file){.path = copy, .bytes = info->st_size, .modified_ns = modified_ns(info)};
     return STATUS_OK;
 }
 
@@ -98,7 +104,7 @@ static enum status add_entry(struct input_list *list, const char *folder, const 
         list->skipped++;
         return STATUS_OK;
     }
-    return add_file(list, path, info.st_size, err);
+    return add_file(list, path, &info, err);
 }
 
 static enum status add_folder(struct input_list *list, const char *folder, int depth,
@@ -138,7 +144,7 @@ static enum status add_path(struct input_list *list, const char *path, struct er
     if (!S_ISREG(info.st_mode)) {
         return error_set(err, STATUS_INVALID, "'%s' is neither a file nor a folder", path);
     }
-    return add_file(list, path, info.st_size, err);
+    return add_file(list, path, &info, err);
 }
 
 static enum status add_glob(struct input_list *list, const char *pattern, struct error *err)
@@ -210,6 +216,22 @@ enum status input_list_fill(struct input_list *list, const char *const *inputs, 
         }
     }
     sort_and_unite(list);
+    return STATUS_OK;
+}
+
+enum status input_list_check_unchanged(const struct input_list *list, struct error *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct input_file *file = &list->files[i];
+        struct stat info;
+        if (stat(file->path, &info) != 0) {
+            return error_from_errno(err, errno, "'%s'", file->path);
+        }
+        if (info.st_size != file->bytes || modified_ns(&info) != file->modified_ns) {
+            return error_set(err, STATUS_CONFLICT, "'%s' was changed while it was read",
+                             file->path);
+        }
+    }
     return STATUS_OK;
 }
 

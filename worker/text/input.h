@@ -19,6 +19,7 @@
 struct input_file {
     char *path;
     int64_t bytes;
+    int64_t modified_ns;  /* mtime when it was listed */
     struct digest digest; /* of the bytes as on disk; the caller fills it */
 };
 
@@ -34,5 +35,8 @@ struct input_list {
  * err->field is "inputs[i]". */
 MUST_USE enum status input_list_fill(struct input_list *list, const char *const *inputs,
                                      size_t input_count, struct error *err);
+
+/* CONFLICT naming the first file that is not as it was when it was listed. */
+MUST_USE enum status input_list_check_unchanged(const struct input_list *list, struct error *err);
 
 void input_list_deinit(struct input_list *list);

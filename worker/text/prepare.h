@@ -26,10 +26,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/bytes.h"
 #include "proto/base/digest.h"
 #include "proto/base/error.h"
+#include "proto/base/limits.h"
 #include "proto/spec/train_spec.h"
 #include "worker/text/document.h"
+
+/* Text that a vocabulary is trained on: more changes little of it, and takes longer. */
+#define PREPARE_SAMPLE_BYTES (16 * MIB)
 
 enum prepare_phase {
     PREPARE_PHASE_DIGEST,   /* reading the inputs for the key */
@@ -71,22 +76,30 @@ struct prepare_options {
 struct prepare_report {
     bool is_cached; /* nothing was done: the numbers are those of the preparation that stands */
     int64_t file_count;
-    int64_t text_bytes; /* UTF-8 bytes of the documents kept */
+    int64_t input_bytes; /* as they lie on disk */
+    int64_t text_bytes;  /* UTF-8 bytes of the documents kept */
     struct document_counts counts;
-    int64_t train_documents;
-    int64_t train_tokens;
-    int64_t validation_documents;
-    int64_t validation_tokens;
+    struct {
+        int64_t documents;
+        int64_t tokens;
+        struct digest digest; /* of the shard set */
+    } train, validation;
     uint32_t vocab_size;
+    uint32_t eos_id;
     struct digest tokenizer_digest;
-    struct digest train_digest; /* of the shard sets */
-    struct digest validation_digest;
-    double tokenise_s; /* wall time of PREPARE_PHASE_TOKENISE */
+    struct digest key;
+    double tokenise_s; /* wall time of PREPARE_PHASE_TOKENISE; 0 when cached */
     double total_s;
 };
 
 /* Prepares. INVALID for options (err->field is the option's name in the spec), NOT_FOUND for an
  * input that matches nothing, CORRUPT or INVALID for the input's faults (named with file and line),
- * CONFLICT when the output is something else, BUSY while another process prepares it. */
+ * CONFLICT when the output is something else or an input changed meanwhile, BUSY while another
+ * process prepares it. */
 MUST_USE enum status prepare_run(const struct prepare_options *options,
                                  struct prepare_report *report, struct error *err);
+
+/* Appends the report as the JSON object of prepare.json, without its inputs and parameters, plus
+ * "is_cached", "tokenise_s", "tokens_per_s", "total_s". */
+MUST_USE enum status prepare_report_json(struct bytes *out, const struct prepare_report *report,
+                                         struct error *err);
