@@ -144,7 +144,8 @@ enum status train_spec_check_steps(const struct train_spec *spec, int64_t steps,
         return broken(err, "schedule.warmup", "%lld is not below the number of steps %lld",
                       (long long)spec->schedule.warmup, (long long)steps);
     }
-    if (spec->schedule.name != SCHEDULE_NAME_JAGGED_COSINE || steps % cycle == 0) {
+    const bool has_cycles = spec->schedule.name == SCHEDULE_NAME_JAGGED_COSINE && cycle > 0;
+    if (!has_cycles || steps % cycle == 0) {
         return STATUS_OK;
     }
     const int64_t below = steps / cycle * cycle;

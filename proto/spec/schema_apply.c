@@ -1,7 +1,6 @@
 #include <math.h>
 #include <regex.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/json.h"
@@ -56,9 +55,13 @@ __attribute__((format(printf, 3, 4))) static struct error *problem(struct apply 
 
 static bool is_number_in_quotes(const json_t *value)
 {
-    const char *text = json_is_string(value) ? json_string_value(value) : "";
-    char *end = NULL;
-    return isfinite(strtod(text, &end)) && end != text && *end == '\0';
+    if (!json_is_string(value)) {
+        return false;
+    }
+    json_t *inside = json_loads(json_string_value(value), JSON_DECODE_ANY, NULL);
+    const bool is_number = json_is_number(inside);
+    json_decref(inside);
+    return is_number;
 }
 
 static void problem_type(struct apply *apply, const json_t *node, const json_t *value,

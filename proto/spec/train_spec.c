@@ -220,7 +220,7 @@ enum status train_spec_steps(int64_t *out, const struct train_spec *spec, int64_
 {
     const char *field = spec->steps ? "steps" : spec->tokens ? "tokens" : "epochs";
     const bool has_cycles = spec->schedule.name == SCHEDULE_NAME_JAGGED_COSINE;
-    const int64_t unit = has_cycles ? spec->method.merge_every : 1;
+    const int64_t unit = has_cycles ? spec->method.merge_every : 1; /* a valid spec's is not 0 */
     int64_t steps = steps_raw(spec, sequences);
     if (!spec->steps) {
         steps -= steps % unit;

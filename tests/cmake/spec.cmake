@@ -1,0 +1,2 @@
+remora_unit_test(schema remora_schema)
+remora_unit_test(spec_messages remora_spec)
