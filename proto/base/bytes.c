@@ -44,6 +44,7 @@ void bytes_append(struct bytes *bytes, const void *data, size_t size)
 {
     if (bytes->size_max != 0 &&
         (bytes->size > bytes->size_max || size > bytes->size_max - bytes->size)) {
+        bytes->is_over_limit = bytes->is_over_limit || !bytes->failed;
         bytes->failed = true;
         return;
     }
@@ -80,6 +81,7 @@ void bytes_printf(struct bytes *bytes, const char *format, ...)
     bool fits = bytes->size_max == 0 ||
                 (bytes->size <= bytes->size_max && size <= bytes->size_max - bytes->size);
     if (length < 0 || !fits) {
+        bytes->is_over_limit = bytes->is_over_limit || (!fits && !bytes->failed);
         bytes->failed = true;
     } else if (bytes_reserve(bytes, size)) {
         (void)vsnprintf(bytes->data + bytes->size, size + 1, format, again);
@@ -129,7 +131,7 @@ enum status bytes_status(const struct bytes *bytes, const char *what, struct err
     if (!bytes->failed) {
         return STATUS_OK;
     }
-    if (bytes->size_max != 0) {
+    if (bytes->is_over_limit) {
         return error_set(err, STATUS_LIMIT, "%s: more than %zu bytes", what, bytes->size_max);
     }
     return error_set(err, STATUS_NO_MEMORY, "%s: out of memory", what);
@@ -139,6 +141,7 @@ void bytes_clear(struct bytes *bytes)
 {
     bytes->size = 0;
     bytes->failed = false;
+    bytes->is_over_limit = false;
     if (bytes->data != NULL) {
         bytes->data[0] = '\0';
     }

@@ -17,6 +17,7 @@ struct bytes {
     size_t capacity;
     size_t size_max; /* 0: no limit */
     bool failed;
+    bool is_over_limit; /* why it failed, if not for lack of memory */
 };
 
 void bytes_append(struct bytes *bytes, const void *data, size_t size);

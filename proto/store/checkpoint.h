@@ -62,8 +62,8 @@ void checkpoint_writer_destroy(struct checkpoint_writer *writer);
 typedef void checkpoint_skipped_fn(void *context, int64_t step, int64_t generation,
                                    const struct error *why);
 
-/* Opens the newest checkpoint whose every byte verifies; STATUS_NOT_FOUND when there is none.
- * skipped may be NULL. */
+/* Opens the newest checkpoint whose every byte verifies. STATUS_NOT_FOUND when there is none at
+ * all, STATUS_CORRUPT when there are some and none verifies. skipped may be NULL. */
 MUST_USE enum status checkpoint_open_newest(struct checkpoint **out, struct store *store,
                                             checkpoint_skipped_fn *skipped, void *context,
                                             struct error *err);

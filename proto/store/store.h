@@ -46,16 +46,16 @@ struct checkpoint_ref {
 
 /* A line of the listing. */
 struct store_entry {
-    struct checkpoint_ref ref; /* digest is zero where problem.status is set */
+    struct checkpoint_ref ref; /* the digest is zero where there is a problem */
+    const char *path;          /* of the manifest */
     int64_t created_ms;
     uint64_t logical_bytes; /* of all tensors */
     uint64_t stored_bytes;  /* of all their blobs, shared ones included */
     bool is_fenced;         /* outside the current generation's ancestry: never selected */
-    struct error problem;   /* STATUS_OK, or why the manifest cannot be read */
-    char path[];            /* of the manifest */
+    struct error problem;   /* its status is STATUS_OK, or why the manifest cannot be read */
 };
 
-/* Opens the store in folder; STATUS_NOT_FOUND when there is none. */
+/* Opens the store in folder, to read; STATUS_NOT_FOUND when there is none. */
 MUST_USE enum status store_open(struct store **out, const char *folder, struct error *err);
 
 /* Opens the store in folder, which is made when missing. */
@@ -73,15 +73,15 @@ int64_t store_generation(const struct store *store);
 MUST_USE enum status store_begin(struct store *store, int64_t generation,
                                  const struct checkpoint_ref *parent, struct error *err);
 
-/* All checkpoints, newest step first, in the arena; unreadable and fenced ones too. */
-MUST_USE enum status store_list(struct store *store, struct arena *arena,
-                                const struct store_entry *const **out, size_t *count,
-                                struct error *err);
+/* All checkpoints, newest step first, in the arena; unreadable and fenced ones too. Only manifests
+ * are read. */
+MUST_USE enum status store_list(struct store *store, struct arena *arena, struct store_entry **out,
+                                size_t *count, struct error *err);
 
 /*
- * Deletes checkpoints of this run, except step 0 and the newest keep_last (at least 1), those that
- * are ignored included, and then the blobs that no manifest names. Before anything goes, one of
- * those that stay must verify; if none does, nothing is deleted and the status is STATUS_CORRUPT.
+ * Deletes all checkpoints but step 0 and the newest keep_last (at least 1), the ignored and the
+ * corrupt included, and then the blobs that no manifest names. Before anything goes, one of the
+ * newest that stay must verify; if none does, nothing is deleted and the status is STATUS_CORRUPT.
  * *removed counts manifests and may be NULL. Only for the writer (after store_begin).
  */
 MUST_USE enum status store_retain(struct store *store, int keep_last, size_t *removed,

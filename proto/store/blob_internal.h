@@ -1,0 +1,26 @@
+/*
+ * blob_internal — the insides of a folder of blobs, shared by reading, writing (blob.c) and
+ * upkeep of the folders (blob_folders.c).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <zstd.h>
+
+#include "proto/base/limits.h"
+
+#define BLOB_SUBFOLDERS 256
+
+struct blob_folder {
+    char path[PATH_BYTES_MAX];
+    uint8_t *file; /* a blob file as it is on disk */
+    size_t file_bytes;
+    uint8_t *content; /* CHUNK_BYTES, for blob_verify */
+    ZSTD_CCtx *compressor;
+    ZSTD_DCtx *decompressor;
+    bool is_dirty; /* has a new subfolder that is not durable yet */
+    bool is_subfolder_dirty[BLOB_SUBFOLDERS];
+};
