@@ -157,6 +157,10 @@ enum status learner_create(struct learner **out, const struct learner_options *o
     if (learner->model != NULL) {
         method_write_weights(learner->method);
     }
+    status = backend_finish(backend, err);
+    if (status) {
+        goto fail;
+    }
     *out = learner;
     return STATUS_OK;
 fail:
