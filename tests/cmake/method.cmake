@@ -1,0 +1,18 @@
+remora_learner_test(method)
+remora_learner_test(learner)
+remora_learner_test(thread_bits)
+
+# The second one walks the code for processors without AVX-512.
+add_test(NAME unit.thread_bits_avx2 COMMAND test_thread_bits)
+set_tests_properties(unit.thread_bits unit.thread_bits_avx2 PROPERTIES TIMEOUT 240 LABELS unit)
+set_tests_properties(unit.thread_bits_avx2 PROPERTIES
+    ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=AVX2")
+
+# An independent implementation in PyTorch, which Debian packages for its own Python only.
+add_executable(dump_model reference/dump_model.c)
+target_link_libraries(dump_model PRIVATE remora_test_learner PkgConfig::JANSSON remora_options)
+set_target_properties(dump_model PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+add_test(NAME reference.model COMMAND /usr/bin/python3
+    ${CMAKE_CURRENT_SOURCE_DIR}/reference/check_model.py $<TARGET_FILE:dump_model>)
+set_tests_properties(reference.model PROPERTIES
+    TIMEOUT 120 LABELS unit SKIP_RETURN_CODE 77 ENVIRONMENT "OMP_WAIT_POLICY=passive")

@@ -1,0 +1,278 @@
+#include <math.h>
+
+#include "tests/support/learner_fixture.h"
+#include "worker/method/learner.h"
+#include "worker/optim/schedule.h"
+
+#define SEQUENCES 64
+
+/* 64 sequences of random tokens that differ in their first, so that each can be told by it. */
+static uint32_t *distinct_sequences(int64_t T)
+{
+    uint32_t *tokens = fixture_tokens(SEQUENCES * (T + 1), SEQUENCES, 1);
+
+    for (int64_t b = 0; b < SEQUENCES; b++) {
+        tokens[b * (T + 1)] = (uint32_t)b;
+    }
+    return tokens;
+}
+
+static struct learner_options overfit_options(enum method_name method)
+{
+    struct learner_options options = fixture_tiny(method);
+
+    options.config.hidden_size = 64;
+    options.config.intermediate_size = 128;
+    options.config.num_key_value_heads = 4;
+    options.config.head_dim = 16;
+    options.config.vocab_size = SEQUENCES;
+    options.config.initializer_range = 0.05;
+    options.method.r = method == METHOD_NAME_FULL ? 0 : 16;
+    options.micro = SEQUENCES;
+    options.sequence_length = 8;
+    return options;
+}
+
+static double overfit(enum method_name method, int64_t steps)
+{
+    struct learner_options options = overfit_options(method);
+    options.method.merge_every = method == METHOD_NAME_REMORA ? steps / 3 : 0;
+    struct learner_fixture fixture = fixture_open(&options, 2);
+    uint32_t *tokens = distinct_sequences(options.sequence_length);
+    double loss = 0.0;
+
+    for (int64_t step = 1; step <= steps; step++) {
+        loss = fixture_step(&fixture, tokens, 4e-3, step, steps);
+    }
+    free(tokens);
+    fixture_close(&fixture);
+    return loss;
+}
+
+static void two_layers_overfit_64_sequences(void **state)
+{
+    (void)state;
+    const double full = overfit(METHOD_NAME_FULL, 300);
+    const double mora = overfit(METHOD_NAME_MORA, 300);
+    const double remora = overfit(METHOD_NAME_REMORA, 300);
+    print_message("loss after 300 steps: full %.4f, mora %.4f, remora %.4f\n", full, mora, remora);
+    assert_true(full < 0.1);
+    assert_true(mora < 0.1);
+    assert_true(remora < 0.1);
+}
+
+static void side_path_and_effective_weights_agree_over_a_merge(void **state)
+{
+    (void)state;
+    struct learner_options options = fixture_tiny(METHOD_NAME_REMORA);
+    options.method.merge_every = 10;
+    options.config.initializer_range = 0.05;
+    struct learner_fixture fixture = fixture_open(&options, 2);
+    const int64_t targets = options.micro * options.sequence_length;
+    struct error err = {0};
+
+    for (int64_t step = 1; step <= 20; step++) {
+        uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
+                                          options.config.vocab_size, (uint64_t)step);
+        const struct model_ref reference = method_reference(learner_method(fixture.learner));
+        double expected = 0.0;
+        assert_ok(model_ref_loss(&expected, &reference, tokens, options.micro,
+                                 options.sequence_length, &err),
+                  &err);
+        const double loss = fixture_step(&fixture, tokens, 3e-3, step, 21);
+        assert_true(fabs(loss - expected / (double)targets) <= 1e-5 * loss);
+        free(tokens);
+    }
+    fixture_close(&fixture);
+}
+
+/* Copies all state from one learner to another by the list that checkpoints use. */
+static void copy_state(struct learner_fixture *to, const struct learner_fixture *from)
+{
+    struct error err = {0};
+    json_t *scalars = learner_state(from->learner);
+
+    assert_int_equal(learner_tensor_count(to->learner), learner_tensor_count(from->learner));
+    for (int64_t i = 0; i < learner_tensor_count(to->learner); i++) {
+        const struct learner_tensor source = learner_tensor(from->learner, i);
+        const struct learner_tensor target = learner_tensor(to->learner, i);
+        assert_string_equal(source.name, target.name);
+        assert_int_equal(source.elements, target.elements);
+        memcpy(target.data, source.data, (size_t)source.elements * sizeof(float));
+    }
+    assert_ok(learner_set_state(to->learner, scalars, &err), &err);
+    json_decref(scalars);
+    learner_write_weights(to->learner);
+}
+
+static void assert_state_equal(const struct learner_fixture *a, const struct learner_fixture *b)
+{
+    for (int64_t i = 0; i < learner_tensor_count(a->learner); i++) {
+        const struct learner_tensor first = learner_tensor(a->learner, i);
+        const struct learner_tensor second = learner_tensor(b->learner, i);
+        if (memcmp(first.data, second.data, (size_t)first.elements * sizeof(float)) != 0) {
+            fail_msg("%s differs", first.name);
+        }
+    }
+    json_t *first = learner_state(a->learner);
+    json_t *second = learner_state(b->learner);
+    assert_true(json_equal(first, second));
+    json_decref(first);
+    json_decref(second);
+}
+
+static void loaded_state_goes_on_with_the_same_bits(void **state)
+{
+    (void)state;
+    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_MORA,
+                                               METHOD_NAME_REMORA};
+    for (size_t m = 0; m < sizeof methods / sizeof methods[0]; m++) {
+        struct learner_options options = fixture_tiny(methods[m]);
+        struct learner_fixture straight = fixture_open(&options, 2);
+        options.seed++;
+        struct learner_fixture resumed = fixture_open(&options, 1);
+        uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
+                                          options.config.vocab_size, 2);
+
+        for (int64_t step = 1; step <= 12; step++) {
+            (void)fixture_step(&straight, tokens, 0.01, step, 12);
+            if (step == 6) { /* between two merges */
+                copy_state(&resumed, &straight);
+            } else if (step > 6) {
+                (void)fixture_step(&resumed, tokens, 0.01, step, 12);
+            }
+        }
+        assert_state_equal(&resumed, &straight);
+        free(tokens);
+        fixture_close(&straight);
+        fixture_close(&resumed);
+    }
+}
+
+static void a_learner_for_exports_has_the_same_state_and_no_model(void **state)
+{
+    (void)state;
+    struct learner_options options = fixture_tiny(METHOD_NAME_REMORA);
+    struct learner_fixture trained = fixture_open(&options, 1);
+    options.purpose = LEARNER_PURPOSE_STATE;
+    struct learner_fixture exported = fixture_open(&options, 1);
+    struct error err = {0};
+    json_t *scalars = learner_state(trained.learner);
+
+    assert_int_equal(learner_tensor_count(exported.learner), learner_tensor_count(trained.learner));
+    assert_null(learner_model(exported.learner));
+    assert_int_equal(learner_memory(exported.learner)->bytes[MEMORY_KIND_ACTIVATIONS], 0);
+    assert_int_equal(learner_memory(exported.learner)->bytes[MEMORY_KIND_GRADIENTS], 0);
+    assert_ok(learner_set_state(exported.learner, scalars, &err), &err);
+    assert_state_equal(&exported, &trained);
+    json_decref(scalars);
+    fixture_close(&trained);
+    fixture_close(&exported);
+}
+
+static void scalar_state_with_a_missing_part_is_refused(void **state)
+{
+    (void)state;
+    const struct learner_options options = fixture_tiny(METHOD_NAME_REMORA);
+    struct learner_fixture fixture = fixture_open(&options, 1);
+    struct error err = {0};
+    json_t *scalars = learner_state(fixture.learner);
+
+    (void)json_object_del(json_object_get(scalars, "adam_steps"), "adapter");
+    assert_int_equal(learner_set_state(fixture.learner, scalars, &err), STATUS_CORRUPT);
+    assert_contains(err.message, "adam_steps.adapter");
+    json_decref(scalars);
+    scalars = learner_state(fixture.learner);
+    (void)json_object_del(scalars, "method");
+    assert_int_equal(learner_set_state(fixture.learner, scalars, &err), STATUS_CORRUPT);
+    json_decref(scalars);
+    fixture_close(&fixture);
+}
+
+static void a_spec_becomes_options_and_a_schedule(void **state)
+{
+    (void)state;
+    const struct train_spec spec = {
+        .model = {.hidden_size = 128,
+                  .intermediate_size = 352,
+                  .num_hidden_layers = 4,
+                  .num_attention_heads = 4,
+                  .rms_norm_eps = 1e-6,
+                  .rope_theta = 10000.0,
+                  .initializer_range = 0.02},
+        .data = {.sequence_length = 256},
+        .method = {.name = METHOD_NAME_REMORA, .r = 20, .merge_every = 120},
+        .optimizer = {.lr = 1e-3, .betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0.1},
+        .schedule = {.name = SCHEDULE_NAME_JAGGED_COSINE,
+                     .warmup = 60,
+                     .restart_warmup = 6,
+                     .min_lr_ratio = 0.1},
+        .batch = {.global = 32, .micro = 8},
+        .seed = 5,
+    };
+    struct learner_options options;
+    struct schedule schedule;
+    struct error err = {0};
+
+    assert_ok(learner_options_from_spec(&options, &spec, 4096, &err), &err);
+    assert_int_equal(options.config.head_dim, 32);
+    assert_int_equal(options.config.num_key_value_heads, 4);
+    assert_int_equal(options.config.vocab_size, 4096);
+    assert_int_equal(options.method.merge_every, 120);
+    assert_true(options.optimizer.beta2 == 0.999 && options.optimizer.weight_decay == 0.1);
+    assert_int_equal(options.micro, 8);
+    assert_int_equal(options.sequence_length, 256);
+
+    assert_ok(schedule_from_spec(&schedule, &spec, 600, &err), &err);
+    assert_true(schedule_lr(&schedule, 60) == 1e-3);
+    assert_true(schedule_lr(&schedule, 120) == 0.0);
+    assert_int_equal(schedule_from_spec(&schedule, &spec, 601, &err), STATUS_INVALID);
+    assert_int_equal(learner_options_from_spec(&options, &spec, VOCAB_SIZE_MAX + 1, &err),
+                     STATUS_INVALID);
+}
+
+static enum status create_and_train(void *context, struct error *err)
+{
+    (void)context;
+    struct learner_options options = fixture_tiny(METHOD_NAME_REMORA);
+    struct backend *backend = NULL;
+    struct learner *learner = NULL;
+    struct merge_report report;
+    double norm = 0.0;
+    const uint32_t tokens[12] = {1, 2, 3};
+
+    enum status status = backend_cpu_create(&backend, 1, err);
+    if (!status) {
+        status = learner_create(&learner, &options, backend, err);
+    }
+    if (!status) {
+        (void)learner_forward_backward(learner, tokens, 1, 1.0);
+        status = learner_update(learner, 0.01, 1.0, &norm, err);
+    }
+    if (!status) {
+        status = learner_merge(learner, tokens, 11, &report, err);
+    }
+    learner_destroy(learner);
+    backend_destroy(backend);
+    return status;
+}
+
+static void a_call_that_fails_is_an_error_and_leaks_nothing(void **state)
+{
+    (void)state;
+    test_fail_each_call(create_and_train, NULL, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_layers_overfit_64_sequences),
+        cmocka_unit_test(side_path_and_effective_weights_agree_over_a_merge),
+        cmocka_unit_test(loaded_state_goes_on_with_the_same_bits),
+        cmocka_unit_test(a_learner_for_exports_has_the_same_state_and_no_model),
+        cmocka_unit_test(scalar_state_with_a_missing_part_is_refused),
+        cmocka_unit_test(a_spec_becomes_options_and_a_schedule),
+        cmocka_unit_test(a_call_that_fails_is_an_error_and_leaks_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

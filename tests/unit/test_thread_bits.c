@@ -1,0 +1,69 @@
+#include "proto/base/digest.h"
+#include "tests/support/learner_fixture.h"
+
+#define STEPS 20
+
+/* The digest of every loss, gradient and final tensor of 20 steps of llama-9m with a merge. */
+static void train(struct digest *out, int64_t r, int threads)
+{
+    struct learner_options options = fixture_llama_9m(METHOD_NAME_REMORA, r);
+    options.method.merge_every = 8;
+    struct learner_fixture fixture = fixture_open(&options, threads);
+    const int64_t count = options.micro * (options.sequence_length + 1);
+    struct digest_stream *stream = NULL;
+    struct error err = {0};
+    int64_t grad_count = 0;
+    const float *grads = learner_grads(fixture.learner, &grad_count);
+
+    assert_ok(digest_stream_create(&stream, &err), &err);
+    for (int64_t step = 1; step <= STEPS; step++) {
+        uint32_t *tokens = fixture_tokens(count, options.config.vocab_size, (uint64_t)step);
+        const double loss = fixture_step(&fixture, tokens, 1e-3, step, STEPS);
+        digest_stream_update(stream, &loss, sizeof loss);
+        digest_stream_update(stream, grads, (size_t)grad_count * sizeof(float));
+        free(tokens);
+    }
+    for (int64_t i = 0; i < learner_tensor_count(fixture.learner); i++) {
+        const struct learner_tensor tensor = learner_tensor(fixture.learner, i);
+        digest_stream_update(stream, tensor.data, (size_t)tensor.elements * sizeof(float));
+    }
+    digest_stream_finish(stream, out);
+    digest_stream_destroy(stream);
+    fixture_close(&fixture);
+}
+
+static void check(int64_t r)
+{
+    static const int threads[] = {2, 3, 8};
+    struct digest one;
+
+    train(&one, r, 1);
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+        struct digest many;
+        train(&many, r, threads[i]);
+        if (!digest_equal(&one, &many)) {
+            fail_msg("r %lld: %d threads give other bits than one", (long long)r, threads[i]);
+        }
+    }
+}
+
+static void threads_do_not_change_a_bit_with_r_8(void **state)
+{
+    (void)state;
+    check(8);
+}
+
+static void threads_do_not_change_a_bit_with_r_20(void **state)
+{
+    (void)state;
+    check(20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_do_not_change_a_bit_with_r_8),
+        cmocka_unit_test(threads_do_not_change_a_bit_with_r_20),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
