@@ -9,7 +9,8 @@
 #include "client/session.h"
 #include "client/table.h"
 #include "proto/base/json.h"
-#include "proto/base/limits.h"
+
+#define PAGE_ROWS 1000
 
 static const struct command_option options[] = {
     {.name = "json",
@@ -73,9 +74,9 @@ static enum status add_all(struct listing *listing, struct session *session,
     do {
         json_t *params = job != NULL ? job_reference_params(job) : json_object();
         (void)json_object_set_new(params, "from_seq", json_integer(listing->from_seq));
-        (void)json_object_set_new(params, "limit", json_integer(RPC_PAGE_ROWS_MAX));
+        (void)json_object_set_new(params, "limit", json_integer(PAGE_ROWS));
         status = add_page(listing, session, params, err);
-    } while (!status && listing->count == RPC_PAGE_ROWS_MAX);
+    } while (!status && listing->count > 0);
     return status;
 }
 

@@ -5,11 +5,12 @@
 #include "client/session.h"
 #include "client/table.h"
 #include "proto/base/json.h"
-#include "proto/base/limits.h"
 #include "proto/base/sys.h"
 
+#define PAGE_ROWS 1000
+
 static const struct command_option options[] = {
-    {.name = "all", .letter = 'a', .help = "also jobs that ended long ago"},
+    {.name = "all", .letter = 'a', .help = "also jobs that have ended"},
     {.name = "json", .help = "a list of objects"},
 };
 
@@ -81,7 +82,7 @@ static enum status add_all(struct listing *listing, struct session *session, boo
 
     do {
         json_t *page = NULL;
-        json_t *params = json_pack("{s:b, s:i}", "all", is_all, "limit", RPC_PAGE_ROWS_MAX);
+        json_t *params = json_pack("{s:b, s:i}", "all", is_all, "limit", PAGE_ROWS);
         if (listing->last_id > 0) {
             (void)json_object_set_new(params, "before", json_integer(listing->last_id));
         }
@@ -90,7 +91,7 @@ static enum status add_all(struct listing *listing, struct session *session, boo
             status = add_page(listing, page, err);
         }
         json_decref(page);
-    } while (!status && listing->count == RPC_PAGE_ROWS_MAX);
+    } while (!status && listing->count > 0);
     return status;
 }
 
@@ -110,9 +111,10 @@ static enum status run(const struct command_line *line, int *exit_code, struct e
     if (!status && listing.is_json) {
         json_list_end(&listing.list);
     } else if (!status && listing.last_id == 0) {
-        (void)fprintf(stderr, "no jobs%s\n",
-                      command_flag(line, "all") ? ""
-                                                : "; --all also lists those that ended long ago");
+        (void)fprintf(stderr, "no job%s\n",
+                      command_flag(line, "all")
+                          ? " was ever submitted"
+                          : " waits or runs; --all lists those that have ended, too");
     } else if (!status) {
         status = table_print(&listing.table, &terminal, err);
     }

@@ -3,13 +3,14 @@
 #include <math.h>
 
 #include "proto/base/json.h"
-#include "proto/base/limits.h"
+
+#define PAGE_ROWS 2000
 
 /* The params of the page that begins at cursor. */
 static json_t *page_params(const struct metrics_query *query, int64_t from_step)
 {
     return json_pack("{s:I, s:s, s:I, s:i, s:b}", "job", (json_int_t)query->job, "kind",
-                     query->kind, "from_step", (json_int_t)from_step, "limit", RPC_PAGE_ROWS_MAX,
+                     query->kind, "from_step", (json_int_t)from_step, "limit", PAGE_ROWS,
                      "superseded", query->has_superseded);
 }
 
