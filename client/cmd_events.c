@@ -42,7 +42,6 @@ struct listing {
     struct json_list list;
     struct table table;
     int64_t from_seq;
-    size_t count;
 };
 
 static enum status add_page(struct listing *listing, struct session *session, json_t *params,
@@ -52,8 +51,7 @@ static enum status add_page(struct listing *listing, struct session *session, js
 
     enum status status = session_call(session, RPC_METHOD_JOB_EVENTS, params, &page, err);
     const json_t *events = json_object_get(page, "events");
-    listing->count = json_array_size(events);
-    for (size_t i = 0; i < listing->count && !status; i++) {
+    for (size_t i = 0; i < json_array_size(events) && !status; i++) {
         const json_t *event = json_array_get(events, i);
         listing->from_seq = json_get_int(event, "seq", 0) + 1;
         if (listing->is_json) {
@@ -70,13 +68,15 @@ static enum status add_all(struct listing *listing, struct session *session,
                            const struct job_reference *job, struct error *err)
 {
     enum status status = STATUS_OK;
+    int64_t before = 0;
 
     do {
+        before = listing->from_seq;
         json_t *params = job != NULL ? job_reference_params(job) : json_object();
         (void)json_object_set_new(params, "from_seq", json_integer(listing->from_seq));
         (void)json_object_set_new(params, "limit", json_integer(PAGE_ROWS));
         status = add_page(listing, session, params, err);
-    } while (!status && listing->count > 0);
+    } while (!status && listing->from_seq > before);
     return status;
 }
 

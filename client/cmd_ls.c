@@ -52,15 +52,13 @@ struct listing {
     struct table table;
     int64_t now_ms;
     int64_t last_id;
-    size_t count;
 };
 
 static enum status add_page(struct listing *listing, const json_t *page, struct error *err)
 {
     const json_t *jobs = json_object_get(page, "jobs");
 
-    listing->count = json_array_size(jobs);
-    for (size_t i = 0; i < listing->count; i++) {
+    for (size_t i = 0; i < json_array_size(jobs); i++) {
         const json_t *object = json_array_get(jobs, i);
         listing->last_id = json_get_int(object, "id", 0);
         if (!listing->is_json) {
@@ -80,18 +78,21 @@ static enum status add_all(struct listing *listing, struct session *session, boo
 {
     enum status status = STATUS_OK;
 
+    int64_t before = 0;
+
     do {
         json_t *page = NULL;
+        before = listing->last_id;
         json_t *params = json_pack("{s:b, s:i}", "all", is_all, "limit", PAGE_ROWS);
-        if (listing->last_id > 0) {
-            (void)json_object_set_new(params, "before", json_integer(listing->last_id));
+        if (before > 0) {
+            (void)json_object_set_new(params, "before", json_integer(before));
         }
         status = session_call(session, RPC_METHOD_JOB_LIST, params, &page, err);
         if (!status) {
             status = add_page(listing, page, err);
         }
         json_decref(page);
-    } while (!status && listing->count > 0);
+    } while (!status && listing->last_id > 0 && (before == 0 || listing->last_id < before));
     return status;
 }
 

@@ -234,31 +234,32 @@ static void wait_for_news(struct watch *watch, int fd, int timeout_ms)
     }
 }
 
-static bool is_connection_lost(enum status status)
+static bool is_connection_lost(const struct watch *watch)
 {
-    return status == STATUS_IO || status == STATUS_NOT_FOUND || status == STATUS_BUSY;
+    return watch->session->client == NULL || rpc_client_is_broken(watch->session->client);
 }
 
 /* Waits for the daemon to come back; it is not ours to start it: someone may have stopped it. */
 static enum status reconnect(struct watch *watch, struct error *err)
 {
     show_notice(watch, "the daemon is gone; waiting for it (the job goes on; remora up starts it)");
-    for (;;) {
+    while (!watch->is_detached && !is_late(watch)) {
         enum status status = session_reopen(watch->session, err);
         if (!status) {
             status = subscribe(watch, err);
-        }
-        if (!is_connection_lost(status)) {
             if (!status) {
                 show_notice(watch, "the daemon is back");
+                return STATUS_OK;
             }
-            return status;
+            if (!is_connection_lost(watch)) {
+                return status; /* it answered */
+            }
+        } else if (status == STATUS_PERMISSION || status == STATUS_UNSUPPORTED) {
+            return status; /* another daemon than before; waiting does not help */
         }
         wait_for_news(watch, -1, RECONNECT_MS);
-        if (watch->is_detached || is_late(watch)) {
-            return STATUS_OK;
-        }
     }
+    return STATUS_OK;
 }
 
 /* What came since the last look. STATUS_OK also while the daemon is too slow to answer. */
@@ -287,7 +288,7 @@ static enum status follow(struct watch *watch, struct error *err)
         if (!status) {
             status = look(watch, err);
         }
-        if (status == STATUS_IO) {
+        if (status && is_connection_lost(watch)) {
             status = reconnect(watch, err);
         } else if (!status && job_state_is_final(watch->result->job.state)) {
             watch->result->ending = WATCH_ENDING_FINAL;
@@ -297,7 +298,7 @@ static enum status follow(struct watch *watch, struct error *err)
             return status;
         }
         show_progress(watch);
-        if (watch->session->client != NULL) {
+        if (!is_connection_lost(watch)) {
             wait_for_news(watch, rpc_client_fd(watch->session->client), TICK_MS);
         }
         if (watch->is_detached || is_late(watch)) {

@@ -300,6 +300,11 @@ void rpc_client_close(struct rpc_client *client)
     free(client);
 }
 
+bool rpc_client_is_broken(const struct rpc_client *client)
+{
+    return client->is_broken;
+}
+
 const char *rpc_client_daemon_version(const struct rpc_client *client)
 {
     return json_get_text(client->hello, "daemon", "");

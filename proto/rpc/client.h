@@ -1,11 +1,12 @@
 /*
  * client — a blocking connection to the daemon, for the command line.
  *
- * Threads: one at a time. After a STATUS_IO error the connection is over and only good for closing.
+ * Threads: one at a time. A connection that failed is over and only good for closing.
  */
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/base/error.h"
@@ -18,6 +19,9 @@ struct rpc_client;
 MUST_USE enum status rpc_client_open(struct rpc_client **out, const char *socket_path,
                                      const char *program, int timeout_ms, struct error *err);
 void rpc_client_close(struct rpc_client *client); /* NULL is fine */
+
+/* Whether the connection failed: then a STATUS_IO is about it, not an answer of the daemon's. */
+bool rpc_client_is_broken(const struct rpc_client *client);
 
 /* Version of the daemon, from its hello; lives as long as the client. */
 const char *rpc_client_daemon_version(const struct rpc_client *client);
