@@ -7,7 +7,10 @@
 
 #include "proto/base/command.h"
 
-#define WORKER_COMMANDS(X)
+#define WORKER_COMMANDS(X) \
+ X(prepare)                \
+ X(synth)                  \
+ X(bigram)
 
 #define X(name) extern const struct command command_##name;
 WORKER_COMMANDS(X)
