@@ -1,12 +1,15 @@
 remora_learner_test(method)
 remora_learner_test(learner)
-remora_learner_test(thread_bits)
 
-# The second one walks the code for processors without AVX-512.
-add_test(NAME unit.thread_bits_avx2 COMMAND test_thread_bits)
-set_tests_properties(unit.thread_bits unit.thread_bits_avx2 PROPERTIES TIMEOUT 240 LABELS unit)
-set_tests_properties(unit.thread_bits_avx2 PROPERTIES
-    ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=AVX2")
+# Bits say nothing new under a sanitizer, and take minutes there. The second one walks the code for
+# processors without AVX-512.
+if(NOT REMORA_SANITIZE)
+    remora_learner_test(thread_bits)
+    add_test(NAME unit.thread_bits_avx2 COMMAND test_thread_bits)
+    set_tests_properties(unit.thread_bits unit.thread_bits_avx2 PROPERTIES TIMEOUT 240 LABELS unit)
+    set_tests_properties(unit.thread_bits_avx2 PROPERTIES
+        ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=AVX2")
+endif()
 
 # An independent implementation in PyTorch, which Debian packages for its own Python only.
 add_executable(dump_model reference/dump_model.c)

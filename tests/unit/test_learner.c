@@ -52,10 +52,10 @@ static double overfit(enum method_name method, int64_t steps)
 static void two_layers_overfit_64_sequences(void **state)
 {
     (void)state;
-    const double full = overfit(METHOD_NAME_FULL, 300);
-    const double mora = overfit(METHOD_NAME_MORA, 300);
-    const double remora = overfit(METHOD_NAME_REMORA, 300);
-    print_message("loss after 300 steps: full %.4f, mora %.4f, remora %.4f\n", full, mora, remora);
+    const double full = overfit(METHOD_NAME_FULL, 150);
+    const double mora = overfit(METHOD_NAME_MORA, 150);
+    const double remora = overfit(METHOD_NAME_REMORA, 150);
+    print_message("loss after 150 steps: full %.4f, mora %.4f, remora %.4f\n", full, mora, remora);
     assert_true(full < 0.1);
     assert_true(mora < 0.1);
     assert_true(remora < 0.1);
