@@ -10,6 +10,7 @@
 #include "daemon/fault.h"
 #include "daemon/supervisor_private.h"
 #include "daemon/text.h"
+#include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/sys.h"
 

@@ -1,5 +1,6 @@
 #include "daemon/attempt_files.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,20 @@ enum status attempt_lock_take(int *fd, const char *folder, struct error *err)
     }
     *fd = lock;
     return STATUS_OK;
+}
+
+enum status attempt_scratch_remove(const char *folder, const char *shared_folder, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+
+    enum status status = path_printf(path, err, "%s/%s", folder, ATTEMPT_TMP_FOLDER);
+    if (status == STATUS_OK) {
+        status = folder_remove(path, err);
+    }
+    if (status == STATUS_OK && shared_folder[0] != '\0') {
+        status = folder_remove(shared_folder, err);
+    }
+    return status;
 }
 
 /* Writes an object as a file of the attempt folder; takes the object over. */

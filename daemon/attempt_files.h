@@ -50,6 +50,10 @@ MUST_USE enum status attempt_folder_path(char *out, const char *state_folder, in
  * which programs started from here do not inherit. */
 MUST_USE enum status attempt_lock_take(int *fd, const char *folder, struct error *err);
 
+/* Removes tmp/ and the folder of shared memory; what cannot be removed is the error. */
+MUST_USE enum status attempt_scratch_remove(const char *folder, const char *shared_folder,
+                                            struct error *err);
+
 /* Each read gives STATUS_NOT_FOUND when the file is not there (yet). */
 MUST_USE enum status shim_record_write(const char *folder, const char *attempt_id,
                                        const struct process_identity *shim, struct error *err);

@@ -1,13 +1,16 @@
 #include "daemon/db.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "proto/base/limits.h"
 #include "proto/base/sys.h"
 
 /* More than all statements of this daemon together. */

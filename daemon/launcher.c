@@ -1,7 +1,9 @@
 #include "daemon/launcher.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 #include "daemon/metrics.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

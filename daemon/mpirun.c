@@ -1,6 +1,7 @@
 #include "daemon/mpirun.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +82,7 @@ static enum status find_in_path(char *out, struct error *err)
 
 enum status mpirun_probe(struct mpirun *out, struct error *err)
 {
-    char command[PATH_BYTES_MAX + 32];
+    char command[PATH_BYTES_MAX + 64];
     char line[VERSION_LINE_BYTES_MAX] = "";
 
     enum status status = find_in_path(out->path, err);

@@ -10,6 +10,7 @@
 #include "daemon/launcher.h"
 #include "daemon/process.h"
 #include "proto/base/file.h"
+#include "proto/base/log.h"
 #include "proto/base/sys.h"
 
 #define SWEEP_MS 20
@@ -29,15 +30,18 @@ static size_t kill_tree(const char *attempt_id, int wait_ms)
     }
 }
 
+/* Litter is a pity, but no reason to keep a job waiting. */
 static void remove_scratch(const char *attempt_folder, const char *attempt_id)
 {
-    char path[PATH_BYTES_MAX];
+    char shared[PATH_BYTES_MAX];
+    struct error err;
 
-    if (launch_shared_folder(path, attempt_folder, attempt_id, NULL) == STATUS_OK) {
-        (void)folder_remove(path, NULL);
+    enum status status = launch_shared_folder(shared, attempt_folder, attempt_id, &err);
+    if (status == STATUS_OK) {
+        status = attempt_scratch_remove(attempt_folder, shared, &err);
     }
-    if (path_printf(path, NULL, "%s/%s", attempt_folder, ATTEMPT_TMP_FOLDER) == STATUS_OK) {
-        (void)folder_remove(path, NULL);
+    if (status) {
+        log_error(&err);
     }
 }
 

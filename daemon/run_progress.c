@@ -5,25 +5,11 @@
 
 /* ---- Records that are events as well ---- */
 
-static void append_run_started(struct supervisor *supervisor, const struct attempt *attempt,
-                               const json_t *record)
-{
-    json_t *resumed_from = json_object_get(record, "resumed_from");
-
-    if (!attempt->is_run_started) {
-        (void)queue_append(supervisor->queue, EVENT_RUN_STARTED, attempt->job, attempt->number,
-                           json_pack("{s:O?, s:I, s:I}", "resumed_from", resumed_from, "steps",
-                                     (json_int_t)json_get_int(record, "steps", 0), "world",
-                                     (json_int_t)json_get_int(record, "world", 1)),
-                           NULL);
-    }
-}
-
-/* Copies the named members that record has. */
-static json_t *pick_members(const json_t *record, const char *const *names, size_t count)
+/* Copies the members of record that names, ending with NULL, lists. */
+static json_t *pick_members(const json_t *record, const char *const *names)
 {
     json_t *data = json_object();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; names[i]; i++) {
         json_t *value = json_object_get(record, names[i]);
         if (value) {
             (void)json_object_set(data, names[i], value);
@@ -36,10 +22,11 @@ static json_t *pick_members(const json_t *record, const char *const *names, size
  * A record is read at least once; an event is appended exactly once: the attempt's row remembers
  * how far its events have come, in the same transaction, and its steps only grow.
  */
-static void append_event(struct supervisor *supervisor, int64_t job, const json_t *record)
+static enum status append_event(struct supervisor *supervisor, int64_t job, const json_t *record)
 {
-    static const char *const checkpoint_members[] = {"step", "path", "bytes", "stored_bytes"};
-    static const char *const evaluation_members[] = {"step", "loss", "perplexity"};
+    static const char *const start_members[] = {"resumed_from", "steps", "world", NULL};
+    static const char *const checkpoint_members[] = {"step", "path", "bytes", "stored_bytes", NULL};
+    static const char *const evaluation_members[] = {"step", "loss", "perplexity", NULL};
     const char *type = json_get_text(record, "type", "");
     int64_t step = json_get_int(record, "step", 0);
     struct attempt attempt;
@@ -48,28 +35,34 @@ static void append_event(struct supervisor *supervisor, int64_t job, const json_
     bool is_checkpoint = strcmp(type, "checkpoint") == 0;
     bool is_evaluation = strcmp(type, "evaluation") == 0;
     if (!is_start && !is_checkpoint && !is_evaluation) {
-        return;
+        return STATUS_OK;
     }
     if (queue_get_attempt(supervisor->queue, &attempt, job, (int)json_get_int(record, "attempt", 0),
                           NULL) != STATUS_OK) {
-        return; /* of a run that was begun without us */
+        return STATUS_OK; /* of a run that was begun without us */
     }
-    if (is_start) {
-        append_run_started(supervisor, &attempt, record);
-    } else if (is_checkpoint && step > attempt.checkpoint_step) {
-        (void)queue_append(supervisor->queue, EVENT_CHECKPOINT_COMMITTED, job, attempt.number,
-                           pick_members(record, checkpoint_members, 4), NULL);
-    } else if (is_evaluation && step > attempt.evaluation_step) {
-        (void)queue_append(supervisor->queue, EVENT_EVALUATED, job, attempt.number,
-                           pick_members(record, evaluation_members, 3), NULL);
+    if (is_start && !attempt.is_run_started) {
+        return queue_append(supervisor->queue, EVENT_RUN_STARTED, job, attempt.number,
+                            pick_members(record, start_members), NULL);
     }
+    if (is_checkpoint && step > attempt.checkpoint_step) {
+        return queue_append(supervisor->queue, EVENT_CHECKPOINT_COMMITTED, job, attempt.number,
+                            pick_members(record, checkpoint_members), NULL);
+    }
+    if (is_evaluation && step > attempt.evaluation_step) {
+        return queue_append(supervisor->queue, EVENT_EVALUATED, job, attempt.number,
+                            pick_members(record, evaluation_members), NULL);
+    }
+    return STATUS_OK;
 }
 
 static void on_record(void *context, int64_t job, const json_t *record)
 {
     struct supervisor *supervisor = context;
 
-    append_event(supervisor, job, record);
+    if (append_event(supervisor, job, record) != STATUS_OK) {
+        return; /* the queue remembers, and the whole iteration is undone */
+    }
     if (supervisor->on_record &&
         active_find(supervisor, job, (int)json_get_int(record, "attempt", 0))) {
         supervisor->on_record(supervisor->context, job, record);
@@ -78,7 +71,7 @@ static void on_record(void *context, int64_t job, const json_t *record)
 
 /* ---- Reading ---- */
 
-struct ingest supervisor_ingest(struct supervisor *supervisor)
+static struct ingest ingest_of(struct supervisor *supervisor)
 {
     return (struct ingest){
         .metrics = supervisor->metrics, .on_record = on_record, .context = supervisor};
@@ -86,7 +79,7 @@ struct ingest supervisor_ingest(struct supervisor *supervisor)
 
 bool active_read_records(struct active *active)
 {
-    struct ingest ingest = supervisor_ingest(active->supervisor);
+    struct ingest ingest = ingest_of(active->supervisor);
     bool is_at_end = true;
     struct error err;
 
@@ -106,7 +99,7 @@ bool active_read_records(struct active *active)
 
 void supervisor_read_stale(struct supervisor *supervisor)
 {
-    struct ingest ingest = supervisor_ingest(supervisor);
+    struct ingest ingest = ingest_of(supervisor);
     char run_folder[PATH_BYTES_MAX];
     bool is_at_end = true;
     struct error err;
@@ -132,37 +125,37 @@ void supervisor_read_stale(struct supervisor *supervisor)
 /* Takes the same time wherever the first difference is. */
 static bool tokens_equal(const char *a, const char *b)
 {
-    unsigned difference = strlen(a) ^ strlen(b);
+    unsigned difference = strlen(a) == strlen(b) ? 0 : 1;
 
     for (size_t i = 0; a[i] != '\0' && b[i] != '\0'; i++) {
-        difference |= (unsigned char)a[i] ^ (unsigned char)b[i];
+        difference |= (unsigned char)(a[i] ^ b[i]);
     }
     return difference == 0 && a[0] != '\0';
 }
 
-/* The attempt that is alive, as far as we know. */
-static enum status find_alive(struct supervisor *supervisor, int64_t job, int attempt,
-                              struct active **out, struct error *err)
+/* The attempt, when it is alive as far as we know; else NULL. */
+static struct active *find_alive(struct supervisor *supervisor, int64_t job, int attempt,
+                                 struct error *err)
 {
     struct active *active = active_find(supervisor, job, attempt);
 
     if (!active ||
         (active->phase != ACTIVE_PHASE_WAITING && active->phase != ACTIVE_PHASE_RUNNING)) {
-        return error_set(err, STATUS_NOT_FOUND, "attempt %d of job %lld is not running", attempt,
-                         (long long)job);
+        (void)error_set(err, STATUS_NOT_FOUND, "attempt %d of job %lld is not running", attempt,
+                        (long long)job);
+        return NULL;
     }
-    *out = active;
-    return STATUS_OK;
+    return active;
 }
 
 enum status supervisor_attach(struct supervisor *supervisor, int64_t job, int attempt,
                               const char *token, int64_t *offset, struct error *err)
 {
-    struct active *active = NULL;
+    struct active *active = find_alive(supervisor, job, attempt, err);
+    enum status status = STATUS_OK;
 
-    enum status status = find_alive(supervisor, job, attempt, &active, err);
-    if (status) {
-        return status;
+    if (!active) {
+        return STATUS_NOT_FOUND;
     }
     if (!tokens_equal(token, active->token)) {
         return error_set(err, STATUS_PERMISSION, "this is not the token of attempt %d of job %lld",
@@ -191,15 +184,15 @@ enum status supervisor_report(struct supervisor *supervisor, int64_t job, int at
                               int64_t offset, const json_t *lines, int64_t *known,
                               struct error *err)
 {
-    struct ingest ingest = supervisor_ingest(supervisor);
-    struct active *active = NULL;
+    struct ingest ingest = ingest_of(supervisor);
+    struct active *active = find_alive(supervisor, job, attempt, err);
     bool has_gap = false;
 
-    enum status status = find_alive(supervisor, job, attempt, &active, err);
-    if (status == STATUS_OK) {
-        active->reported_ms = (int64_t)uv_now(supervisor->loop);
-        status = ingest_lines(&ingest, job, offset, lines, &has_gap, err);
+    if (!active) {
+        return STATUS_NOT_FOUND;
     }
+    active->reported_ms = (int64_t)uv_now(supervisor->loop);
+    enum status status = ingest_lines(&ingest, job, offset, lines, &has_gap, err);
     if (status == STATUS_OK && has_gap) {
         (void)active_read_records(active);
     }

@@ -1,6 +1,7 @@
 #include "daemon/scheduler.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sched.h>
 #include <string.h>
 

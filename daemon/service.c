@@ -1,6 +1,7 @@
 #include "daemon/service.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

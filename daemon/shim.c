@@ -234,14 +234,11 @@ static void run_tree(struct shim *shim)
 
 static void remove_scratch(const struct shim *shim)
 {
-    char path[PATH_BYTES_MAX];
-    const char *shared = json_get_text(shim->launch, "shared_folder", "");
+    struct error err;
 
-    if (path_printf(path, NULL, "%s/%s", shim->folder, ATTEMPT_TMP_FOLDER) == STATUS_OK) {
-        (void)folder_remove(path, NULL);
-    }
-    if (shared[0] != '\0') {
-        (void)folder_remove(shared, NULL);
+    if (attempt_scratch_remove(shim->folder, json_get_text(shim->launch, "shared_folder", ""),
+                               &err) != STATUS_OK) {
+        log_error(&err);
     }
 }
 

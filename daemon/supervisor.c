@@ -1,6 +1,7 @@
 #include "daemon/supervisor.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -133,7 +133,6 @@ MUST_USE enum status supervisor_adopt_all(struct supervisor *supervisor, struct 
 void active_adopt(struct active *active);
 
 /* ---- run_progress.c ---- */
-struct ingest supervisor_ingest(struct supervisor *supervisor);
 /* One slice of the attempt's records; true at the end of the file. Failures are logged and count
  * as the end. */
 bool active_read_records(struct active *active);
