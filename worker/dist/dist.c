@@ -36,7 +36,7 @@ bool dist_is_launched(void)
     return false;
 }
 
-static enum status find_local_rank(struct dist *dist, struct error *err)
+static enum status find_local_ranks(struct dist *dist, struct error *err)
 {
     MPI_Comm host = MPI_COMM_NULL;
 
@@ -44,6 +44,9 @@ static enum status find_local_rank(struct dist *dist, struct error *err)
         MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, dist->rank, MPI_INFO_NULL, &host);
     if (code == MPI_SUCCESS) {
         code = MPI_Comm_rank(host, &dist->local_rank);
+    }
+    if (code == MPI_SUCCESS) {
+        code = MPI_Comm_size(host, &dist->local_world);
     }
     if (code == MPI_SUCCESS) {
         code = MPI_Comm_free(&host);
@@ -76,7 +79,7 @@ static enum status join(struct dist *dist, struct error *err)
     if (dist->world > RANKS_MAX) {
         return error_set(err, STATUS_LIMIT, "%d ranks, the limit is %d", dist->world, RANKS_MAX);
     }
-    return find_local_rank(dist, err);
+    return find_local_ranks(dist, err);
 }
 
 /* Allocates the buffers of the collectives and touches them, so that no step pays for it. */
@@ -108,6 +111,7 @@ enum status dist_open(struct dist **out, struct error *err)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the world of ranks");
     }
     dist->world = 1;
+    dist->local_world = 1;
     if (dist_is_launched()) {
         status = join(dist, err);
     }
@@ -157,4 +161,9 @@ int dist_world(const struct dist *dist)
 int dist_local_rank(const struct dist *dist)
 {
     return dist->local_rank;
+}
+
+int dist_local_world(const struct dist *dist)
+{
+    return dist->local_world;
 }

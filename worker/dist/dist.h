@@ -33,6 +33,8 @@ int dist_rank(const struct dist *dist);
 int dist_world(const struct dist *dist);
 /* Index among the ranks on this host. */
 int dist_local_rank(const struct dist *dist);
+/* How many those are. */
+int dist_local_world(const struct dist *dist);
 
 /* All ranks bring their status and learn the same one: STATUS_OK when all succeeded, else that of
  * the lowest failing rank, with its error in *err. *speaker (may be NULL) is that rank, the one to

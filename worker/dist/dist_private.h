@@ -15,6 +15,7 @@ struct dist {
     int rank;
     int world;
     int local_rank;
+    int local_world;
     bool owns_mpi;         /* MPI_Init was ours, so is MPI_Finalize */
     float *scratch;        /* [world][segment_floats]: what the others sent of our segment */
     double *doubles;       /* [world][DIST_DOUBLES_MAX] */
