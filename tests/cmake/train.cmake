@@ -1,2 +1,5 @@
 remora_unit_test(sampler remora_train m)
 remora_unit_test(records remora_train)
+remora_unit_test(reporter remora_train remora_rpc)
+remora_integration_test(worker_train LABELS mpi)
+remora_integration_test(worker_resume LABELS mpi)

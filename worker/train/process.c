@@ -5,7 +5,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/file.h"
+#include "proto/base/limits.h"
+
+/* More than any command of ours is given. */
+#define ARGUMENTS_MAX 1024
 
 /* A handler can only reach static storage. */
 static volatile sig_atomic_t stop_requested;
@@ -16,7 +24,26 @@ static bool set_default(const char *name, const char *value)
     return getenv(name) == NULL && setenv(name, value, 0) == 0;
 }
 
-void process_tune(char *const *argv)
+/* Runs this program again with the arguments it has; returns only where that cannot be done. */
+static void execute_again(void)
+{
+    struct bytes line = {0};
+    char *arguments[ARGUMENTS_MAX + 1] = {NULL};
+    size_t count = 0;
+
+    if (file_read(&line, "/proc/self/cmdline", MIB, NULL) == STATUS_OK) {
+        for (size_t at = 0; at < line.size && count < ARGUMENTS_MAX;
+             at += strlen(line.data + at) + 1) {
+            arguments[count++] = line.data + at;
+        }
+        if (0 < count && count < ARGUMENTS_MAX) {
+            (void)execv("/proc/self/exe", arguments);
+        }
+    }
+    bytes_deinit(&line);
+}
+
+void process_tune(void)
 {
     /* Guards against a loop where exec drops part of the environment. */
     if (getenv("REMORA_TUNED") != NULL || setenv("REMORA_TUNED", "1", 1) != 0) {
@@ -32,7 +59,7 @@ void process_tune(char *const *argv)
     changed |= set_default("MALLOC_MMAP_THRESHOLD_", "4294967296");
     changed |= set_default("MALLOC_TRIM_THRESHOLD_", "17179869184");
     if (changed) {
-        (void)execv("/proc/self/exe", argv);
+        execute_again();
     }
 }
 

@@ -12,7 +12,7 @@
 /* OpenMP's spinning and malloc's thresholds are read when a process is loaded. Where the
  * environment leaves them open, sets what training needs and executes this program once more, with
  * the same arguments; returns where all is set or exec fails. Before MPI_Init. */
-void process_tune(char *const *argv);
+void process_tune(void);
 
 /* Cores of all ranks on this host, "0,1,4-7", threads of them per rank: binds this process to those
  * of local_rank. Too few or no such core is STATUS_INVALID. */

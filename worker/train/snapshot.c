@@ -1,0 +1,353 @@
+#include "worker/train/snapshot.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/json.h"
+#include "proto/base/log.h"
+#include "proto/base/rng.h"
+#include "proto/base/sys.h"
+#include "proto/spec/spec.h"
+#include "proto/store/checkpoint.h"
+#include "worker/dist/dist.h"
+#include "worker/method/learner.h"
+#include "worker/ops/backend.h"
+
+static json_t *digest_json(const struct digest *digest)
+{
+    char hex[DIGEST_HEX_BYTES];
+
+    digest_to_hex(hex, digest);
+    return json_string(hex);
+}
+
+enum status snapshot_identity(json_t **out, const json_t *spec, const struct corpus *corpus,
+                              struct error *err)
+{
+    struct digest digest;
+
+    enum status status = spec_digest(&digest, spec, err);
+    if (status) {
+        return status;
+    }
+    *out = json_pack("{s:s, s:O, s:I, s:{s:o, s:o, s:o}}", "run", spec_name(spec), "spec", spec,
+                     "vocab_size", (json_int_t)corpus->vocab_size, "digests", "spec",
+                     digest_json(&digest), "data", digest_json(&corpus->digest), "tokenizer",
+                     digest_json(&corpus->tokenizer_digest));
+    return *out == NULL ? error_set(err, STATUS_NO_MEMORY, "no memory for the run's identity")
+                        : STATUS_OK;
+}
+
+/* --- saving ----------------------------------------------------------------------------------- */
+
+static json_t *describe_group(const json_t *learner_state)
+{
+    const json_t *method = json_object_get(learner_state, "method");
+
+    return json_pack("{s:s?, s:I, s:n}", "kind", json_get_text(method, "group_kind", NULL), "cycle",
+                     (json_int_t)json_get_int(method, "cycle", 0), "permutation_seed");
+}
+
+/* What the checkpoint says beside its tensors: the identity, how it was made, where the run is. */
+static enum status describe(const struct trainer *trainer, json_t **out, struct error *err)
+{
+    const struct progress *progress = &trainer->progress;
+    const struct backend *backend = trainer->backend;
+    json_t *learner = learner_state(trainer->learner);
+    json_t *made = json_pack(
+        "{s:i, s:I, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I}", "world", dist_world(trainer->dist),
+        "micro", (json_int_t)trainer->spec->batch.micro, "lanes", dist_world(trainer->dist),
+        "threads", backend->threads, "dtype", RUN_DTYPE, "backend", backend->name, "isa",
+        backend->isa, "onednn", backend->gemm_library, "version", REMORA_VERSION, "steps",
+        (json_int_t)trainer->steps);
+    json_t *position = json_pack(
+        "{s:o, s:O, s:{s:i, s:I, s:{s:I}}, s:{s:i, s:I}, s:I, s:o}", "group",
+        describe_group(learner), "learner", learner, "rng", "version", RNG_VERSION, "seed",
+        (json_int_t)trainer->spec->seed, "counters", "step", (json_int_t)progress->step, "sampler",
+        "version", SAMPLER_VERSION, "step", (json_int_t)progress->step, "tokens",
+        (json_int_t)progress->tokens, "receipt", digest_json(&progress->receipt));
+    json_t *meta = json_copy((json_t *)(uintptr_t)trainer->identity);
+
+    if (meta != NULL && position != NULL) {
+        json_set_real(position, "loss", progress->loss);
+    }
+    bool is_whole = meta != NULL && json_object_update(meta, made) == 0 &&
+                    json_object_update(meta, position) == 0;
+    json_decref(learner);
+    json_decref(made);
+    json_decref(position);
+    if (!is_whole) {
+        json_decref(meta);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the description of a checkpoint");
+    }
+    *out = meta;
+    return STATUS_OK;
+}
+
+static struct tensor_shape shape_of(const struct learner_tensor *tensor)
+{
+    struct tensor_shape shape = {.dims = tensor->dimensions};
+
+    for (int i = 0; i < tensor->dimensions; i++) {
+        shape.extents[i] = tensor->shape[i];
+    }
+    return shape;
+}
+
+static enum status write_tensors(const struct trainer *trainer, struct checkpoint_writer *writer,
+                                 struct error *err)
+{
+    for (int64_t i = 0; i < learner_tensor_count(trainer->learner); i++) {
+        struct learner_tensor tensor = learner_tensor(trainer->learner, i);
+        struct tensor_shape shape = shape_of(&tensor);
+        enum status status = checkpoint_writer_tensor(writer, tensor.name, TENSOR_DTYPE_F32, &shape,
+                                                      tensor.data, err);
+        if (status) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status record_saved(struct trainer *trainer, const struct checkpoint_written *written,
+                                double ms, struct error *err)
+{
+    json_t *fields = json_pack(
+        "{s:s+, s:I, s:I, s:I, s:o}", "path", trainer->folder.path, "/checkpoints", "bytes",
+        (json_int_t)written->logical_bytes, "stored_bytes", (json_int_t)written->stored_bytes,
+        "new_bytes", (json_int_t)written->new_bytes, "digest", digest_json(&written->ref.digest));
+
+    json_set_real(fields, "ms", ms);
+    log_info("step %" PRId64 "  checkpoint, %.1f of %.1f MiB stored in %.0f ms",
+             trainer->progress.step, (double)written->stored_bytes / (double)MIB,
+             (double)written->logical_bytes / (double)MIB, ms);
+    return records_append(&trainer->records, "checkpoint", trainer->progress.step, fields, err);
+}
+
+enum status snapshot_save(struct trainer *trainer, struct error *err)
+{
+    struct checkpoint_writer *writer = NULL;
+    struct checkpoint_written written;
+    int64_t start_ns = sys_monotonic_ns();
+    json_t *meta = NULL;
+
+    enum status status = describe(trainer, &meta, err);
+    if (!status) {
+        status =
+            checkpoint_writer_begin(&writer, trainer->store, trainer->progress.step, meta, err);
+    }
+    if (!status) {
+        status = write_tensors(trainer, writer, err);
+    }
+    if (!status) {
+        status = checkpoint_writer_commit(writer, &written, err);
+        writer = NULL; /* the commit took it */
+    }
+    checkpoint_writer_destroy(writer);
+    json_decref(meta);
+    if (!status) {
+        double ms = (double)(sys_monotonic_ns() - start_ns) * 1e-6;
+        status = record_saved(trainer, &written, ms, err);
+    }
+    if (!status) {
+        status = store_retain(trainer->store, (int)trainer->spec->checkpoint.keep_last, NULL, err);
+    }
+    if (status) {
+        return error_wrap(err, "checkpoint of step %" PRId64, trainer->progress.step);
+    }
+    return STATUS_OK;
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+/* A resumed run is the same run: same spec, same data, same tokenizer. */
+static enum status check_identity(const struct trainer *trainer, const json_t *meta,
+                                  struct error *err)
+{
+    static const struct {
+        const char *key;
+        const char *what;
+        const char *field;
+    } parts[] = {
+        {"spec", "spec", ""},
+        {"data", "training or validation data", "data"},
+        {"tokenizer", "tokenizer", "model.tokenizer"},
+    };
+    const json_t *ours = json_object_get(trainer->identity, "digests");
+    const json_t *theirs = json_object_get(meta, "digests");
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const char *now = json_get_text(ours, parts[i].key, "");
+        const char *then = json_get_text(theirs, parts[i].key, "nothing");
+        if (strcmp(now, then) == 0) {
+            continue;
+        }
+        (void)error_set(err, STATUS_CONFLICT,
+                        "the %s is not that of the run's checkpoints: %.12s… now, %.12s… then",
+                        parts[i].what, now, then);
+        error_set_field(err, "%s", parts[i].field);
+        error_set_hint(err, "bring it back, or train in another folder");
+        return STATUS_CONFLICT;
+    }
+    return STATUS_OK;
+}
+
+static enum status load_progress(struct trainer *trainer, int64_t step, const json_t *meta,
+                                 struct error *err)
+{
+    struct progress *progress = &trainer->progress;
+
+    progress->step = step;
+    progress->tokens = json_get_int(meta, "tokens", -1);
+    progress->loss = json_get_real(meta, "loss", 0.0);
+    if (step > trainer->steps || progress->tokens < 0 ||
+        !digest_from_hex(&progress->receipt, json_get_text(meta, "receipt", ""))) {
+        return error_set(err, STATUS_CORRUPT, "its account of the run is not whole");
+    }
+    return learner_set_state(trainer->learner, json_object_get(meta, "learner"), err);
+}
+
+enum status snapshot_read_tensors(struct learner *learner, struct checkpoint *checkpoint,
+                                  struct error *err)
+{
+    for (int64_t i = 0; i < learner_tensor_count(learner); i++) {
+        struct learner_tensor tensor = learner_tensor(learner, i);
+        struct tensor_shape shape = shape_of(&tensor);
+        const struct tensor_info *info = checkpoint_find(checkpoint, tensor.name);
+
+        if (info == NULL || info->dtype != TENSOR_DTYPE_F32 ||
+            !tensor_shape_equal(&info->shape, &shape)) {
+            return error_set(err, STATUS_CORRUPT, "tensor '%s' is %s", tensor.name,
+                             info == NULL ? "not there" : "of another type or shape");
+        }
+        enum status status =
+            checkpoint_read_tensor(checkpoint, tensor.name, tensor.data, info->bytes, err);
+        if (status) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static void on_skipped(void *context, int64_t step, int64_t generation, const struct error *why)
+{
+    struct trainer *trainer = context;
+    char message[ERROR_MESSAGE_BYTES + 64];
+
+    (void)snprintf(message, sizeof message,
+                   "skipped the checkpoint of step %" PRId64 ", attempt %" PRId64 ": %s", step,
+                   generation, why->message);
+    (void)!trainer_record_warning(trainer, message, NULL);
+}
+
+static enum status load_from(struct trainer *trainer, struct checkpoint *checkpoint,
+                             struct error *err)
+{
+    const json_t *meta = checkpoint_meta(checkpoint);
+    int64_t step = checkpoint_ref_of(checkpoint)->step;
+
+    enum status status = check_identity(trainer, meta, err);
+    if (!status) {
+        status = snapshot_read_tensors(trainer->learner, checkpoint, err);
+    }
+    if (!status) {
+        status = load_progress(trainer, step, meta, err);
+    }
+    if (status) {
+        return error_wrap(err, "checkpoint '%s'", checkpoint_path(checkpoint));
+    }
+    return STATUS_OK;
+}
+
+/* Before the first step a receipt stands for what the run is. */
+static enum status first_receipt(struct trainer *trainer, struct error *err)
+{
+    struct bytes text = {0};
+
+    json_canonical(&text, json_object_get(trainer->identity, "digests"));
+    enum status status = bytes_status(&text, "the run's identity", err);
+    if (!status) {
+        digest_of(&trainer->progress.receipt, text.data, text.size);
+    }
+    bytes_deinit(&text);
+    return status;
+}
+
+enum status snapshot_load(struct trainer *trainer, struct error *err)
+{
+    struct checkpoint *checkpoint = NULL;
+
+    enum status status =
+        checkpoint_open_newest(&checkpoint, trainer->store, on_skipped, trainer, err);
+    if (status == STATUS_OK) {
+        trainer->progress.is_resumed = true;
+        status = load_from(trainer, checkpoint, err);
+    } else if (status == STATUS_NOT_FOUND) {
+        status = first_receipt(trainer, err);
+    }
+    if (!status) {
+        status = store_begin(trainer->store, trainer->records.attempt,
+                             checkpoint == NULL ? NULL : checkpoint_ref_of(checkpoint), err);
+    }
+    checkpoint_close(checkpoint);
+    return status;
+}
+
+static enum status share_tensors(struct trainer *trainer, struct error *err)
+{
+    for (int64_t i = 0; i < learner_tensor_count(trainer->learner); i++) {
+        struct learner_tensor tensor = learner_tensor(trainer->learner, i);
+        enum status status = dist_broadcast(trainer->dist, tensor.data,
+                                            (size_t)tensor.elements * sizeof(float), 0, err);
+        if (status) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* The scalars of the learner's state, as the text of its JSON. */
+static enum status share_state(struct trainer *trainer, struct error *err)
+{
+    bool is_root = dist_rank(trainer->dist) == 0;
+    struct bytes text = {0};
+    json_t *state = is_root ? learner_state(trainer->learner) : NULL;
+    uint64_t size = 0;
+    enum status status = STATUS_OK;
+
+    if (is_root) {
+        json_canonical(&text, state);
+        size = text.size;
+        status = bytes_status(&text, "the learner's state", err);
+    }
+    if (!status) {
+        status = dist_broadcast(trainer->dist, &size, sizeof size, 0, err);
+    }
+    if (!status && !is_root && !bytes_reserve(&text, size)) {
+        status = error_set(err, STATUS_NO_MEMORY, "no memory for the learner's state");
+    }
+    if (!status) {
+        status = dist_broadcast(trainer->dist, text.data, size, 0, err);
+    }
+    if (!status && !is_root) {
+        status = json_parse(&state, text.data, size, "the learner's state", err);
+        status = status ? status : learner_set_state(trainer->learner, state, err);
+    }
+    json_decref(state);
+    bytes_deinit(&text);
+    return status;
+}
+
+enum status snapshot_share(struct trainer *trainer, struct error *err)
+{
+    enum status status =
+        dist_broadcast(trainer->dist, &trainer->progress, sizeof trainer->progress, 0, err);
+
+    if (!status && trainer->progress.is_resumed) {
+        status = share_tensors(trainer, err);
+        status = status ? status : share_state(trainer, err);
+        learner_write_weights(trainer->learner);
+    }
+    return status ? status : backend_finish(trainer->backend, err);
+}

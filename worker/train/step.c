@@ -1,0 +1,207 @@
+/*
+ * step — one optimizer step over all ranks, and the evaluation between steps.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "proto/base/sys.h"
+#include "worker/dist/dist.h"
+#include "worker/method/learner.h"
+#include "worker/ops/backend.h"
+#include "worker/train/process.h"
+#include "worker/train/trainer.h"
+
+/* What a rank brings to a step beside its gradients; then the sum over all. */
+struct share {
+    double loss_sum;
+    double batch_sum;
+};
+
+/* A checksum of the token ids that were trained on, place by place of the global batch: that of
+ * the sequences from first on, to be added up modulo 2^32. */
+static uint32_t sum_batch(const uint32_t *tokens, int64_t first, int64_t count, int64_t row)
+{
+    uint32_t sum = 0;
+
+    for (int64_t i = 0; i < count * row; i++) {
+        sum += tokens[i] * (uint32_t)(first * row + i + 1);
+    }
+    return sum;
+}
+
+/* This rank's part of the global batch, micro-batch by micro-batch: adds up gradients in the
+ * learner's buffer and the sum of the losses. */
+static enum status accumulate(struct trainer *trainer, int64_t step, struct share *share,
+                              struct error *err)
+{
+    int64_t micro = trainer->spec->batch.micro;
+    int64_t row = trainer->corpus->sequence_length + 1;
+    int64_t count = trainer->spec->batch.global / dist_world(trainer->dist);
+    int64_t first = count * dist_rank(trainer->dist);
+    uint32_t batch_sum = 0;
+    double targets = (double)trainer->spec->batch.global * (double)trainer->corpus->sequence_length;
+
+    share->loss_sum = 0.0;
+    learner_zero_grads(trainer->learner);
+    for (int64_t i = 0; i < count; i += micro) {
+        enum status status =
+            corpus_batch(trainer->corpus, step, first + i, micro, trainer->tokens, err);
+        if (status) {
+            return status;
+        }
+        share->loss_sum +=
+            learner_forward_backward(trainer->learner, trainer->tokens, micro, 1.0 / targets);
+        batch_sum += sum_batch(trainer->tokens, first + i, micro, row);
+    }
+    share->batch_sum = (double)batch_sum;
+    return backend_finish(trainer->backend, err);
+}
+
+/* Adds up gradients and shares over ranks; what one rank was asked for, all learn here. */
+static enum status exchange(struct trainer *trainer, struct share *share, struct error *err)
+{
+    int64_t count = 0;
+    float *grads = learner_grads(trainer->learner, &count);
+    struct reporter_control control = reporter_take_control(trainer->reporter);
+    double shared[4] = {
+        share->loss_sum,
+        share->batch_sum,
+        process_stop_requested() || control.stop ? 1.0 : 0.0,
+        control.checkpoint ? 1.0 : 0.0,
+    };
+
+    enum status status = dist_sum(trainer->dist, grads, (size_t)count, err);
+    if (!status) {
+        status = dist_sum_doubles(trainer->dist, shared, 4, err);
+    }
+    if (!status) {
+        share->loss_sum = shared[0];
+        share->batch_sum = fmod(shared[1], 0x1p32);
+        trainer->request.stop |= shared[2] > 0.0;
+        trainer->request.checkpoint |= shared[3] > 0.0;
+    }
+    return status;
+}
+
+static enum status check_finite(double value, const char *what, int64_t step, struct error *err)
+{
+    if (isfinite(value)) {
+        return STATUS_OK;
+    }
+    (void)error_set(err, STATUS_INVALID, "step %" PRId64 ": the %s is %s", step, what,
+                    isnan(value) ? "not a number" : "infinite");
+    error_set_hint(err, "lower optimizer.lr, lengthen schedule.warmup or set optimizer.clip_norm; "
+                        "the last checkpoint is from before");
+    return STATUS_INVALID;
+}
+
+static enum status merge(struct trainer *trainer, struct merge_report *report, struct error *err)
+{
+    enum status status = corpus_validation(trainer->corpus, 0, 1, trainer->tokens, err);
+
+    if (status) {
+        return status;
+    }
+    return learner_merge(trainer->learner, trainer->tokens, trainer->corpus->sequence_length,
+                         report, err);
+}
+
+static void take_receipt(struct progress *progress, const struct step_report *report)
+{
+    uint8_t text[DIGEST_BYTES + 5 * sizeof(uint64_t)];
+    uint64_t words[5] = {(uint64_t)report->step, 0, 0, 0, report->batch_sum};
+
+    memcpy(&words[1], &report->loss, sizeof words[1]);
+    memcpy(&words[2], &report->lr, sizeof words[2]);
+    memcpy(&words[3], &report->grad_norm, sizeof words[3]);
+    memcpy(text, progress->receipt.bytes, DIGEST_BYTES);
+    for (size_t i = 0; i < sizeof words; i++) {
+        text[DIGEST_BYTES + i] = (uint8_t)(words[i / 8] >> (8 * (i % 8)));
+    }
+    digest_of(&progress->receipt, text, sizeof text);
+}
+
+enum status trainer_step(struct trainer *trainer, struct step_report *report, bool *together,
+                         struct error *err)
+{
+    int64_t start_ns = sys_monotonic_ns();
+    int64_t step = trainer->progress.step + 1;
+    int64_t tokens = trainer->spec->batch.global * trainer->corpus->sequence_length;
+    struct share share;
+
+    *together = false;
+    *report = (struct step_report){.step = step};
+    enum status status = accumulate(trainer, step, &share, err);
+    if (!status) {
+        status = exchange(trainer, &share, err);
+    }
+    if (status) {
+        return status;
+    }
+    /* From here on all ranks have the same numbers and come to the same end. */
+    *together = true;
+    report->batch_sum = (uint32_t)share.batch_sum;
+    report->loss = share.loss_sum / (double)tokens;
+    report->lr = schedule_lr(&trainer->schedule, step - 1);
+    status = check_finite(report->loss, "loss", step, err);
+    if (!status) {
+        status = learner_update(trainer->learner, report->lr, trainer->spec->optimizer.clip_norm,
+                                &report->grad_norm, err);
+    }
+    if (!isfinite(report->grad_norm)) {
+        status = check_finite(report->grad_norm, "norm of the gradients", step, err);
+    }
+    if (status) {
+        return status;
+    }
+    if (learner_merge_due(trainer->learner, step, trainer->steps)) {
+        report->has_merged = true;
+        status = merge(trainer, &report->merge, err);
+    } else {
+        learner_write_weights(trainer->learner);
+    }
+    if (!status) {
+        status = backend_finish(trainer->backend, err);
+    }
+    if (status) {
+        return error_wrap(err, "step %" PRId64, step);
+    }
+    trainer->progress.step = step;
+    trainer->progress.tokens += tokens;
+    trainer->progress.loss = report->loss;
+    take_receipt(&trainer->progress, report);
+    report->seconds = (double)(sys_monotonic_ns() - start_ns) * 1e-9;
+    return STATUS_OK;
+}
+
+enum status trainer_evaluate(struct trainer *trainer, struct evaluation *out, struct error *err)
+{
+    int64_t total = trainer->corpus->validation_sequences;
+    int64_t world = dist_world(trainer->dist);
+    int64_t first = total * dist_rank(trainer->dist) / world;
+    int64_t end = total * (dist_rank(trainer->dist) + 1) / world;
+    double loss_sum = 0.0;
+
+    for (int64_t i = first; i < end;) {
+        int64_t micro = trainer->spec->batch.micro;
+        int64_t count = end - i < micro ? end - i : micro;
+        enum status status = corpus_validation(trainer->corpus, i, count, trainer->tokens, err);
+        if (status) {
+            return status;
+        }
+        loss_sum += learner_loss(trainer->learner, trainer->tokens, count);
+        i += count;
+    }
+    enum status status = backend_finish(trainer->backend, err);
+    if (!status) {
+        status = dist_sum_doubles(trainer->dist, &loss_sum, 1, err);
+    }
+    if (status) {
+        return status;
+    }
+    out->tokens = total * trainer->corpus->sequence_length;
+    out->loss = loss_sum / (double)out->tokens;
+    return STATUS_OK;
+}
