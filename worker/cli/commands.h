@@ -8,7 +8,10 @@
 #include "proto/base/command.h"
 
 #define WORKER_COMMANDS(X) \
+ X(train)                  \
  X(prepare)                \
+ X(export)                 \
+ X(batches)                \
  X(synth)                  \
  X(bigram)
 
