@@ -92,10 +92,12 @@ void learner_write_weights(struct learner *learner);
 bool learner_merge_due(const struct learner *learner, int64_t step, int64_t steps);
 
 /*
- * Merges and writes the effective weights, checking as method_merge does; and runs the probe, the
- * first min(count, sequence_length, LEARNER_PROBE_TOKENS_MAX) of tokens, before the merge through
- * the side-path reference in double and after it through the model: the logits must agree to
- * LEARNER_PROBE_ERROR_MAX. STATUS_CORRUPT says what failed; the state is then not to be stored.
+ * Merges and writes the effective weights, checking as method_merge does. Then the probe: the first
+ * min(count, sequence_length, LEARNER_PROBE_TOKENS_MAX) of tokens go through the side-path
+ * reference in double as the state was before the merge, and through the model as it is after it,
+ * and their logits must agree to LEARNER_PROBE_ERROR_MAX. count 0 leaves the probe out, for ranks
+ * whose rank 0 probes the same bits. STATUS_CORRUPT says what failed; the state is then not to be
+ * stored.
  */
 MUST_USE enum status learner_merge(struct learner *learner, const uint32_t *tokens, int64_t count,
                                    struct merge_report *report, struct error *err);

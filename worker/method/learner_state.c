@@ -23,7 +23,7 @@ static const struct param *trainable_at(const struct param_table *table, int64_t
             return &table->params[i];
         }
     }
-    assert(!"a state tensor beyond the last");
+    assert(false && "a state tensor beyond the last");
     return NULL;
 }
 

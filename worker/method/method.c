@@ -15,7 +15,7 @@ static const struct method_type *type_of(enum method_name name)
     case METHOD_NAME_REMORA:
         return &method_remora;
     }
-    assert(!"not a method");
+    assert(false && "not a method");
     return NULL;
 }
 

@@ -67,7 +67,7 @@ int64_t linear_rows(const struct model_config *config, enum linear linear)
     case LINEAR_COUNT:
         break;
     }
-    assert(!"not a linear");
+    assert(false && "not a linear");
     return 0;
 }
 
@@ -87,7 +87,7 @@ int64_t linear_columns(const struct model_config *config, enum linear linear)
     case LINEAR_COUNT:
         break;
     }
-    assert(!"not a linear");
+    assert(false && "not a linear");
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 
 const char *adamw_group_name(enum adamw_group group)
 {
@@ -13,7 +14,7 @@ const char *adamw_group_name(enum adamw_group group)
     case ADAMW_GROUP_COUNT:
         break;
     }
-    assert(!"not a group of the optimizer");
+    assert(false && "not a group of the optimizer");
     return NULL;
 }
 

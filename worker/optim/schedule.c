@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 
 #define PI 3.14159265358979323846
 
@@ -112,7 +113,7 @@ static double ratio(const struct schedule *schedule, int64_t t)
     case SCHEDULE_NAME_JAGGED_COSINE:
         return jagged_cosine(schedule, t);
     }
-    assert(!"a schedule without a formula");
+    assert(false && "a schedule without a formula");
     return 0.0;
 }
 
