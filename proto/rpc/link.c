@@ -24,6 +24,7 @@ struct rpc_link {
     char program[64];
     enum rpc_link_state state;
     int fd;
+    bool is_closed; /* by the daemon; what it had sent before is still to be taken */
     bool has_tried;
     int64_t tried_ms; /* when the last connection was tried */
     int64_t last_id;
@@ -62,6 +63,7 @@ static void take_down(struct rpc_link *link)
         (void)close(link->fd);
     }
     link->fd = -1;
+    link->is_closed = false;
     link->state = RPC_LINK_DOWN;
     link->sent = 0;
     bytes_deinit(&link->outgoing);
@@ -114,7 +116,7 @@ static void read_some(struct rpc_link *link)
         }
         if (size <= 0) {
             (void)error_set(&link->last_error, STATUS_IO, "the daemon closed the connection");
-            take_down(link);
+            link->is_closed = true;
             return;
         }
         if (rpc_decoder_feed(&link->decoder, data, (size_t)size, &link->last_error)) {
@@ -192,6 +194,10 @@ static void finish_greeting(struct rpc_link *link)
 
 enum rpc_link_state rpc_link_poll(struct rpc_link *link, int64_t now_ms)
 {
+    if (link->is_closed) { /* noticed at the poll before: what had come has been taken since */
+        take_down(link);
+        return link->state;
+    }
     if (link->state == RPC_LINK_DOWN) {
         try_connect(link, now_ms);
     }
@@ -230,8 +236,10 @@ static bool queue_line(struct rpc_link *link, const struct bytes *line)
     if (rpc_link_backlog_bytes(link) + line->size > RPC_LINK_BACKLOG_BYTES_MAX) {
         return false;
     }
-    bytes_consume(&link->outgoing, link->sent);
-    link->sent = 0;
+    if (link->sent > link->outgoing.size / 2) { /* seldom, so that moving the rest costs little */
+        bytes_consume(&link->outgoing, link->sent);
+        link->sent = 0;
+    }
     if (!bytes_reserve(&link->outgoing, line->size)) {
         (void)error_set(&link->last_error, STATUS_NO_MEMORY, "link: out of memory");
         take_down(link);
