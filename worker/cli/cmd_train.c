@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,23 +91,29 @@ static enum status read_options(const struct command_line *line, struct run_opti
     return status;
 }
 
-/* One rank tells what ended all; a rank that fails alone takes the others down. */
+/* One rank tells what ended all, and the others leave after it: the launcher ends every rank as
+ * soon as one has failed. A rank that fails alone takes the others down. */
 static enum status end_failed(struct dist *dist, const struct run_result *result,
                               const char *attempt_folder, int *exit_code, struct error *err)
 {
     int rank = dist_rank(dist);
+    bool speaks = !result->together || rank == result->speaker;
     enum status status = err->status;
 
-    if (result->together && rank != result->speaker) {
-        *exit_code = status_exit_code(status);
-        return STATUS_OK;
+    if (speaks) {
+        attempt_error_write(attempt_folder, rank, err);
     }
-    attempt_error_write(attempt_folder, rank, err);
-    if (!result->together && dist_world(dist) > 1) {
+    if (dist_world(dist) == 1) {
+        return status;
+    }
+    if (speaks) {
         log_error(err);
+    }
+    if (!result->together || dist_barrier(dist, err) != STATUS_OK) {
         dist_abort(dist, status_exit_code(status));
     }
-    return status;
+    *exit_code = status_exit_code(status);
+    return STATUS_OK;
 }
 
 static enum status run(const struct command_line *line, int *exit_code, struct error *err)

@@ -7,6 +7,7 @@
 
 #include "proto/base/digest.h"
 #include "proto/base/file.h"
+#include "proto/base/json.h"
 #include "proto/base/log.h"
 #include "proto/store/checkpoint.h"
 
@@ -51,6 +52,24 @@ static enum status open_store(struct found_checkpoint *found, const char *folder
     return status ? status : store_open(&found->store, folder, err);
 }
 
+/* A manifest carries its own digest. */
+static enum status read_digest(struct digest *out, const char *path, struct error *err)
+{
+    struct bytes text = {0};
+    json_t *manifest = NULL;
+
+    enum status status = file_read(&text, path, MANIFEST_BYTES_MAX, err);
+    if (!status) {
+        status = json_parse(&manifest, text.data, text.size, path, err);
+    }
+    if (!status && !digest_from_hex(out, json_get_text(manifest, "digest", ""))) {
+        status = error_set(err, STATUS_CORRUPT, "'%s' has no digest", path);
+    }
+    json_decref(manifest);
+    bytes_deinit(&text);
+    return status;
+}
+
 static enum status open_manifest(struct found_checkpoint *found, const char *path,
                                  struct error *err)
 {
@@ -61,7 +80,7 @@ static enum status open_manifest(struct found_checkpoint *found, const char *pat
     if (sscanf(name, "%" SCNd64 "-%" SCNd64 ".json", &ref.step, &ref.generation) != 2) {
         return error_set(err, STATUS_INVALID, "'%s' is no manifest of a checkpoint", path);
     }
-    enum status status = digest_of_file(&ref.digest, path, err);
+    enum status status = read_digest(&ref.digest, path, err);
     if (!status) {
         status = path_resolve(folder, ".", path, err);
     }
