@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
+#include "proto/base/limits.h"
 #include "proto/store/store.h"
 #include "proto/tensors/tensor.h"
 
@@ -29,6 +30,7 @@ struct checkpoint;
 
 struct checkpoint_written {
     struct checkpoint_ref ref;
+    char path[PATH_BYTES_MAX]; /* of the manifest */
     uint64_t logical_bytes; /* of all tensors */
     uint64_t stored_bytes;  /* of all their blobs */
     uint64_t new_bytes;     /* of the blobs that were not there before */

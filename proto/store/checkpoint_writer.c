@@ -222,7 +222,6 @@ enum status checkpoint_writer_commit(struct checkpoint_writer *writer,
 {
     struct store *store = writer->store;
     const struct store_file file = {writer->step, store->begun};
-    char path[PATH_BYTES_MAX];
     struct digest digest;
     json_t *document = NULL;
 
@@ -230,7 +229,7 @@ enum status checkpoint_writer_commit(struct checkpoint_writer *writer,
     if (status) {
         goto done;
     }
-    status = store_manifest_path(path, store, &file, err);
+    status = store_manifest_path(writer->sums.path, store, &file, err);
     if (status) {
         goto done;
     }
@@ -243,7 +242,7 @@ enum status checkpoint_writer_commit(struct checkpoint_writer *writer,
     if (status) {
         goto done;
     }
-    status = sealed_write(path, document, false, &digest, err);
+    status = sealed_write(writer->sums.path, document, false, &digest, err);
     if (status) {
         goto done;
     }

@@ -153,10 +153,7 @@ enum status snapshot_save(struct trainer *trainer, struct error *err)
     if (!status) {
         status = store_retain(trainer->store, (int)trainer->spec->checkpoint.keep_last, NULL, err);
     }
-    if (status) {
-        return error_wrap(err, "checkpoint of step %" PRId64, trainer->progress.step);
-    }
-    return STATUS_OK;
+    return status;
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
