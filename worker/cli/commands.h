@@ -13,7 +13,8 @@
  X(export)                 \
  X(batches)                \
  X(synth)                  \
- X(bigram)
+ X(bigram)                 \
+ X(bench)
 
 #define X(name) extern const struct command command_##name;
 WORKER_COMMANDS(X)
