@@ -19,8 +19,6 @@ static enum status connect_now(struct session *session, struct error *err)
     return rpc_client_open(&session->client, session->socket_path, PROGRAM, HELLO_TIMEOUT_MS, err);
 }
 
-/* The daemon listens before `remorad --daemonize` returns; but when two clients start it at once,
- * the one that lost the race must wait for the other's daemon. */
 static enum status connect_within(struct session *session, int64_t timeout_ms, struct error *err)
 {
     int64_t deadline_ns = sys_monotonic_ns() + timeout_ms * NANOSECONDS_A_MS;
@@ -34,6 +32,8 @@ static enum status connect_within(struct session *session, int64_t timeout_ms, s
     }
 }
 
+/* The daemon listens before `remorad --daemonize` returns; but when two clients start it at once,
+ * the one that lost the race must wait for the other's daemon. */
 static enum status start_and_connect(struct session *session, struct error *err)
 {
     struct daemon_options options = {0};
@@ -41,11 +41,8 @@ static enum status start_and_connect(struct session *session, struct error *err)
     (void)fprintf(stderr,
                   "remora: no daemon is running; starting remorad (remora down stops it)\n");
     enum status status = daemon_start(&options, err);
-    if (!status) {
-        return connect_within(session, START_TIMEOUT_MS, err);
-    }
-    struct error why;
-    return connect_within(session, START_POLL_MS, &why) == STATUS_OK ? STATUS_OK : status;
+    return status && status != STATUS_BUSY ? status
+                                           : connect_within(session, START_TIMEOUT_MS, err);
 }
 
 enum status session_open(struct session *out, const struct command_line *line,
@@ -127,7 +124,9 @@ enum status daemon_start(const struct daemon_options *options, struct error *err
     }
     enum status status = spawn_and_wait(arguments, &exit_code, err);
     if (!status && exit_code != 0) {
-        status = error_set(err, STATUS_IO, "remorad did not start (exit code %d)", exit_code);
+        bool is_busy = exit_code == status_exit_code(STATUS_BUSY);
+        status = error_set(err, is_busy ? STATUS_BUSY : STATUS_IO,
+                           "remorad did not start (exit code %d)", exit_code);
     }
     return status;
 }

@@ -58,5 +58,6 @@ struct daemon_options {
     int64_t slot_count;
 };
 
-/* Runs `remorad --daemonize` from our own executable's folder and returns once it serves. */
+/* Runs `remorad --daemonize` from our own executable's folder and returns once it serves.
+ * STATUS_BUSY when another daemon has the socket or the state folder. */
 MUST_USE enum status daemon_start(const struct daemon_options *options, struct error *err);

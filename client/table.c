@@ -60,7 +60,7 @@ static void append_cell(struct bytes *out, const struct table *table,
     int columns = text_columns(text);
     int pad = columns < widths[column] ? widths[column] - columns : 0;
     bool is_last = column + 1 == table->column_count;
-    bool is_styled = style != STYLE_PLAIN && terminal->has_colour;
+    bool is_styled = style != STYLE_PLAIN && columns > 0 && terminal->has_colour;
 
     if (column > 0) {
         bytes_printf(out, "%*s", GAP_COLUMNS, "");
@@ -71,12 +71,14 @@ static void append_cell(struct bytes *out, const struct table *table,
     bytes_append_text(out, is_styled ? terminal_style(terminal, style) : "");
     text_append_cut(out, text, widths[column], terminal->has_unicode || !terminal->can_redraw);
     bytes_append_text(out, is_styled ? terminal_style_end(terminal) : "");
-    if (!table->columns[column].is_number && !is_last) { /* no trailing blanks */
-        bytes_printf(out, "%*s", pad, "");
+    if (!is_last) {
+        bytes_printf(out, "%*s", table->columns[column].is_number ? 0 : pad, "");
+        return;
     }
-    if (is_last) {
-        bytes_append_char(out, '\n');
+    while (out->size > 0 && out->data[out->size - 1] == ' ') { /* no trailing blanks */
+        out->size--;
     }
+    bytes_append_char(out, '\n');
 }
 
 enum status table_render(const struct table *table, const struct terminal *terminal,

@@ -56,6 +56,21 @@ static void a_terminal_gets_the_flexible_column_cut_and_colours(void **state)
     bytes_deinit(&out);
 }
 
+static void no_line_ends_in_blanks(void **state)
+{
+    struct terminal pipe = {.columns = 80};
+    struct table table;
+    struct bytes out = {0};
+    (void)state;
+    table_init(&table, columns, 3);
+    table_cell(&table, STYLE_PLAIN, "%d", 7);
+    table_cell(&table, STYLE_PLAIN, "name");
+    table_cell(&table, STYLE_GREEN, "%s", "");
+    assert_string_equal(render(&table, &pipe, &out), "JOB  NAME  STATE\n  7  name\n");
+    table_deinit(&table);
+    bytes_deinit(&out);
+}
+
 static void an_empty_table_has_titles(void **state)
 {
     struct terminal pipe = {.columns = 80};
@@ -73,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_align),
         cmocka_unit_test(a_terminal_gets_the_flexible_column_cut_and_colours),
+        cmocka_unit_test(no_line_ends_in_blanks),
         cmocka_unit_test(an_empty_table_has_titles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
