@@ -27,12 +27,13 @@ static const struct table_column columns[] = {
 static void print_job(const struct job *job, const json_t *object, const struct terminal *terminal)
 {
     char text[FORMAT_BYTES];
+    bool has_why = job->evidence[0] != '\0' && job->state != JOB_STATE_SUCCEEDED;
 
     (void)printf("job %lld  %s%s%s  %s\n", (long long)job->id, terminal_style(terminal, STYLE_BOLD),
                  job->name, terminal_style_end(terminal), job->kind);
     (void)printf("state       %s%s%s%s%s\n", terminal_style(terminal, job_state_style(job->state)),
-                 job_state_name(job->state), terminal_style_end(terminal),
-                 job->evidence[0] != '\0' ? ": " : "", job->evidence);
+                 job_state_name(job->state), terminal_style_end(terminal), has_why ? ": " : "",
+                 has_why ? job->evidence : "");
     if (job->hint[0] != '\0') {
         (void)printf("            %s\n", job->hint);
     }

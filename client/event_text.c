@@ -62,7 +62,12 @@ static void append_attempt_ended(struct bytes *out, const json_t *data)
     int64_t signal_number = json_get_int(data, "signal", 0);
     int64_t exit_code = json_get_int(data, "exit_code", -1);
 
-    bytes_printf(out, "%s", json_get_text(data, "state", "ended"));
+    const char *state = json_get_text(data, "state", "ended");
+
+    bytes_append_text(out, state);
+    if (strcmp(state, "succeeded") == 0) {
+        return;
+    }
     if (signal_number > 0) {
         bytes_printf(out, " by signal %lld", (long long)signal_number);
     } else if (exit_code > 0) {
@@ -102,7 +107,7 @@ static const struct {
     words_fn *complete;
     bool is_routine;
 } types[] = {
-    {"job_submitted", "submitted", NULL, false},
+    {"job_submitted", "job submitted", NULL, false},
     {"attempt_starting", "starting", append_cpus, false},
     {"attempt_started", "started", NULL, false},
     {"attempt_adopted", "found alive by a restarted daemon", NULL, false},
@@ -110,22 +115,22 @@ static const struct {
     {"checkpoint_committed", "", append_checkpoint, true},
     {"evaluated", "", append_evaluated, true},
     {"attempt_ended", "", append_attempt_ended, false},
-    {"job_requeued", "queued again", append_reason, false},
-    {"job_stopping", "stopping", append_reason, false},
-    {"job_succeeded", "succeeded", NULL, false},
-    {"job_failed", "failed", append_reason, false},
-    {"job_cancelled", "cancelled", append_reason, false},
-    {"job_resumed", "resumed", append_reason, false},
+    {"job_requeued", "job queued again", append_reason, false},
+    {"job_stopping", "job stopping", append_reason, false},
+    {"job_succeeded", "job succeeded", NULL, false},
+    {"job_failed", "job failed", append_reason, false},
+    {"job_cancelled", "job cancelled", append_reason, false},
+    {"job_resumed", "job resumed", append_reason, false},
 };
 
 void event_text_append(struct bytes *out, const json_t *event)
 {
     const char *type = json_get_text(event, "type", "");
     const json_t *data = json_object_get(event, "data");
-    int64_t attempt = json_get_int(event, "attempt", 0);
+    bool is_of_job = strncmp(type, "job_", strlen("job_")) == 0;
 
-    if (attempt > 0) {
-        bytes_printf(out, "attempt %lld ", (long long)attempt);
+    if (!is_of_job) {
+        bytes_printf(out, "attempt %lld ", (long long)json_get_int(event, "attempt", 0));
     }
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(types[i].type, type) == 0) {

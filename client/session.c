@@ -88,8 +88,9 @@ enum status session_call(struct session *session, enum rpc_method method, json_t
     if (params == NULL) {
         return error_set(err, STATUS_NO_MEMORY, "%s: out of memory", rpc_method_name(method));
     }
-    enum status status =
-        rpc_client_call(session->client, method, params, SESSION_CALL_TIMEOUT_MS, result, err);
+    int timeout_ms =
+        session->call_timeout_ms > 0 ? session->call_timeout_ms : SESSION_CALL_TIMEOUT_MS;
+    enum status status = rpc_client_call(session->client, method, params, timeout_ms, result, err);
     json_decref(params);
     return status;
 }

@@ -30,6 +30,7 @@ struct session {
     struct rpc_client *client; /* NULL: not connected */
     char socket_path[PATH_BYTES_MAX];
     bool has_default_socket;
+    int call_timeout_ms; /* 0: SESSION_CALL_TIMEOUT_MS */
 };
 
 /* Connects as the command line says (--socket). STATUS_NOT_FOUND, with a hint, when no daemon

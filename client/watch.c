@@ -20,6 +20,7 @@
 #define REFRESH_MS       2000 /* the longest that a state without an event stays unseen */
 #define RECONNECT_MS     200
 #define TRAILING_MS      50 /* for events that are on their way when the job is seen to have ended */
+#define PATIENCE_MS      2000 /* with a daemon that does not answer */
 #define NANOSECONDS_A_MS 1000000
 #define EXIT_TIMED_OUT   13
 #define EXIT_INTERRUPTED 130
@@ -262,6 +263,15 @@ static enum status reconnect(struct watch *watch, struct error *err)
     return STATUS_OK;
 }
 
+/* As refresh, but a daemon that hangs must not keep Ctrl-C waiting for long. */
+static enum status refresh_soon(struct watch *watch, struct error *err)
+{
+    watch->session->call_timeout_ms = PATIENCE_MS;
+    enum status status = refresh(watch, err);
+    watch->session->call_timeout_ms = 0;
+    return status;
+}
+
 /* What came since the last look. STATUS_OK also while the daemon is too slow to answer. */
 static enum status look(struct watch *watch, struct error *err)
 {
@@ -269,7 +279,7 @@ static enum status look(struct watch *watch, struct error *err)
 
     enum status status = drain(watch, 0, err);
     if (!status && (watch->is_stale || is_due)) {
-        status = refresh(watch, err);
+        status = refresh_soon(watch, err);
     }
     if (!status && job_state_is_final(watch->result->job.state)) {
         status = drain(watch, TRAILING_MS, err);

@@ -241,7 +241,7 @@ class Watching(ClientCase):
         out, err = watch.communicate(timeout=20)
         self.assertEqual(watch.returncode, 0, err)
         self.assertEqual(out.count("attempt 1 starting on cores 0, 1"), 1, out)
-        self.assertEqual(out.count("22:13:20  attempt 1 submitted"), 1, out)
+        self.assertEqual(out.count("22:13:20  job submitted"), 1, out)
         steps = [int(s) for s in re.findall(r"^step (\d+)/40", out, re.M)]
         self.assertEqual(steps, [1, *range(2, 41, 2)])
         self.assertIn("demo (job 7) succeeded: 40 steps in 3.0s, loss 4.000\n", out)
@@ -292,6 +292,15 @@ class Watching(ClientCase):
         time.sleep(0.5)
         watch.send_signal(signal.SIGINT)
         watch.communicate(timeout=20)
+        self.assertEqual(watch.returncode, 130)
+
+    def test_an_interrupt_also_ends_waiting_for_a_daemon_that_hangs(self):
+        watch = self.start("watch", "demo")
+        self.watched()
+        with self.peer.lock:  # as one that is stopped: it takes what is asked and answers nothing
+            time.sleep(2.5)
+            watch.send_signal(signal.SIGINT)
+            watch.communicate(timeout=10)
         self.assertEqual(watch.returncode, 130)
 
     def test_outcomes_are_exit_codes(self):

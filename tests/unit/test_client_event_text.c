@@ -8,7 +8,7 @@ static void events_read_as_sentences(void **state)
         const char *event;
         const char *text;
     } cases[] = {
-        {"{\"type\":\"job_submitted\",\"attempt\":0,\"data\":{\"name\":\"x\"}}", "submitted"},
+        {"{\"type\":\"job_submitted\",\"attempt\":0,\"data\":{\"name\":\"x\"}}", "job submitted"},
         {"{\"type\":\"attempt_starting\",\"attempt\":1,\"data\":{\"cpus\":[0,1]}}",
          "attempt 1 starting on cores 0, 1"},
         {"{\"type\":\"run_started\",\"attempt\":2,\"data\":{\"world\":2,\"resumed_from\":40}}",
@@ -18,7 +18,7 @@ static void events_read_as_sentences(void **state)
          "attempt 1 failed by signal 9: rank 1 was killed"},
         {"{\"type\":\"job_failed\",\"attempt\":0,\"data\":{\"reason\":{\"evidence\":\"no "
          "shards\",\"hint\":\"prepare them\"}}}",
-         "failed: no shards (prepare them)"},
+         "job failed: no shards (prepare them)"},
         {"{\"type\":\"evaluated\",\"attempt\":1,\"data\":{\"step\":100,\"loss\":4.41,"
          "\"perplexity\":82.27}}",
          "attempt 1 step 100: validation loss 4.410, perplexity 82.27"},
@@ -29,9 +29,9 @@ static void events_read_as_sentences(void **state)
         {"{\"type\":\"job_teleported\",\"attempt\":0,\"data\":{\"to\":\"mars\"}}",
          "job_teleported {\"to\":\"mars\"}"},
         {"{\"type\":\"job_failed\",\"data\":{\"reason\":{\"evidence\":\"a\\u001b[2Jb\"}}}",
-         "failed: a?[2Jb"},
-        {"{\"type\":\"job_failed\",\"data\":7}", "failed"},
-        {"{}", " "},
+         "job failed: a?[2Jb"},
+        {"{\"type\":\"job_failed\",\"data\":7}", "job failed"},
+        {"{}", "attempt 0  "},
     };
     struct bytes out = {0};
     (void)state;
