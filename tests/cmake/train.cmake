@@ -1,5 +1,7 @@
 remora_unit_test(sampler remora_train m)
 remora_unit_test(records remora_train)
+remora_unit_test(run_folder remora_train)
 remora_unit_test(reporter remora_train remora_rpc)
 remora_integration_test(worker_train LABELS mpi)
 remora_integration_test(worker_resume LABELS mpi)
+remora_integration_test(worker_export LABELS mpi)

@@ -4,6 +4,7 @@ refuse."""
 import json
 import shutil
 import signal
+import struct
 
 import harness
 import training
@@ -67,6 +68,22 @@ class Training(training.Case):
                        run, ranks=ranks)
             sums.append([r["batch_sum"] for r in training.records(run, "step")])
         self.assertEqual(sums[0], sums[1])
+
+    def test_files_are_prepared_before_training_once(self):
+        text = self.folder / "abstracts.xml"
+        self.worker("synth", "medline", "--records", 300, "--seed", 3, "--output", text)
+        data = {"train": [{"files": [str(text)]}], "validation": {"fraction": 0.1, "sequences": 8},
+                "sequence_length": 32}
+        model = json.loads(self.tiny_spec(self.shards).read_text())["model"]
+        model["tokenizer"] = {"train": 400}
+        spec = self.tiny_spec(self.shards, data=data, model=model, steps=20)
+        cache = self.folder / "cache"
+        first = self.train(spec, self.run_folder, "--cache", cache)
+        self.assertNotIn("prepared before", first)
+        self.worker("export", self.run_folder, "--to", "model")
+        second = self.train(spec, self.folder / "again", "--cache", cache)
+        self.assertIn("prepared before", second)
+        self.assertEqual(training.ending(self.run_folder), training.ending(self.folder / "again"))
 
     def test_a_run_that_is_done_stays_so(self):
         spec = self.tiny_spec(self.shards, steps=20)
@@ -169,6 +186,26 @@ class Refusals(training.Case):
     def test_a_truncated_shard(self):
         spec, path = self.damaged(lambda data: data[:-100])
         self.refuse(spec, 6, path.name, "data.train[0].shards")
+
+    def test_a_bad_token_that_one_rank_meets_ends_all(self):
+        spec, path = self.damaged(lambda data: data)
+        batch = self.worker("batches", spec, "--from", 3, "--json").json()[0]
+        sequence = struct.pack("<33H", *batch[5])  # the second rank has places 4 to 7
+        data = bytearray(path.read_bytes())
+        at = data.index(sequence)
+        data[at + 32:at + 34] = b"\xff\xff"
+        path.write_bytes(data)
+        self.train(spec, self.run_folder, "--attempt-dir", self.attempt, code=6)
+        error, = self.errors()
+        self.assertEqual((error["rank"], error["field"]), (1, "data.train[0]"))
+        self.assertEqual([r["step"] for r in training.records(self.run_folder, "step")], [1, 2])
+
+    def test_a_model_larger_than_memory(self):
+        model = json.loads(self.tiny_spec(self.shards).read_text())["model"]
+        model["config"] = {"hidden_size": 65536, "intermediate_size": 65536,
+                           "num_hidden_layers": 64, "num_attention_heads": 64}
+        self.refuse(self.tiny_spec(self.shards, model=model, method={"name": "full"},
+                                   schedule={"name": "constant"}), 5, "memory", "model")
 
     def test_another_tokenizer(self):
         other = self.folder / "other.model"

@@ -36,6 +36,15 @@ static enum status write_json(const struct hf_export *what, const char *name, js
     return status;
 }
 
+/* As in the spec that the checkpoint carries. */
+static double initializer_range(const json_t *meta)
+{
+    const json_t *model = json_object_get(json_object_get(meta, "spec"), "model");
+    const json_t *config = json_object_get(model, "config");
+
+    return json_get_real(config, "initializer_range", initializer_range(what->meta));
+}
+
 /* The keys of transformers' LlamaConfig. */
 static enum status write_config(const struct hf_export *what, int64_t eos_id, struct error *err)
 {
@@ -50,10 +59,10 @@ static enum status write_config(const struct hf_export *what, int64_t eos_id, st
         "vocab_size", (json_int_t)config->vocab_size, "max_position_embeddings",
         (json_int_t)options->sequence_length, "rms_norm_eps", config->rms_norm_eps, "rope_theta",
         config->rope_theta, "tie_word_embeddings", config->tie_word_embeddings);
-    json_t *rest =
-        json_pack("{s:[s], s:s, s:s, s:b, s:b, s:s, s:b, s:f}", "architectures", "LlamaForCausalLM",
-                  "model_type", "llama", "hidden_act", "silu", "attention_bias", 0, "mlp_bias", 0,
-                  "torch_dtype", "float32", "use_cache", 1, "initializer_range", 0.02);
+    json_t *rest = json_pack("{s:[s], s:s, s:s, s:b, s:b, s:s, s:b, s:f}", "architectures",
+                             "LlamaForCausalLM", "model_type", "llama", "hidden_act", "silu",
+                             "attention_bias", 0, "mlp_bias", 0, "torch_dtype", "float32",
+                             "use_cache", 1, "initializer_range", initializer_range(what->meta));
 
     if (shape != NULL && eos_id >= 0) {
         /* Documents were separated by EOS alone, so that is what a text begins after. */

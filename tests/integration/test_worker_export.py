@@ -1,0 +1,105 @@
+"""Exports and batches are how anyone checks the training against another implementation: here an
+independent LLaMA in PyTorch, in double, computes the loss of a step from the exported checkpoint
+before it and the batch that it trained on."""
+
+import json
+import sys
+
+import harness
+import training
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    print("PyTorch (Debian's python3-torch) is not installed")
+    sys.exit(1 if harness.IN_CI else 77)
+
+METHODS = {
+    "full": {"name": "full"},
+    "mora": {"name": "mora", "r": 4},
+    "remora": {"name": "remora", "r": 4, "merge_every": 20},
+}
+SCHEDULES = {
+    "full": {"name": "cosine", "warmup": 5},
+    "mora": {"name": "linear", "warmup": 5},
+    "remora": {"name": "jagged_cosine", "warmup": 5, "restart_warmup": 3},
+}
+
+
+def load(folder):
+    """config and name -> tensor in double of a Hugging Face folder."""
+    config = json.loads((folder / "config.json").read_text())
+    tensors = {}
+    for name, (dtype, shape, data) in training.read_safetensors(
+            folder / "model.safetensors").items():
+        assert dtype == "F32"
+        tensors[name] = torch.frombuffer(bytearray(data), dtype=torch.float32).double().reshape(shape)
+    return config, tensors
+
+
+def rmsnorm(x, gain, eps):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * gain
+
+
+def rotate(x, theta):
+    """RoPE on [batch, head, position, feature], halves as pairs (transformers' convention)."""
+    positions, features = x.shape[-2:]
+    rates = theta ** (-torch.arange(0, features, 2, dtype=torch.float64) / features)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float64), rates).repeat(1, 2)
+    half = torch.cat([-x[..., features // 2:], x[..., :features // 2]], dim=-1)
+    return x * angles.cos() + half * angles.sin()
+
+
+def attention(x, tensors, layer, config):
+    def heads(name):
+        y = x @ tensors[f"{layer}.self_attn.{name}.weight"].T
+        return y.unflatten(-1, (-1, config["head_dim"])).transpose(1, 2)
+    q, k = (rotate(heads(name), config["rope_theta"]) for name in ("q_proj", "k_proj"))
+    scores = q @ k.transpose(-1, -2) / config["head_dim"] ** 0.5
+    future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+    y = scores.masked_fill(future, float("-inf")).softmax(-1) @ heads("v_proj")
+    return y.transpose(1, 2).flatten(2) @ tensors[f"{layer}.self_attn.o_proj.weight"].T
+
+
+def loss(config, tensors, batch):
+    tokens = torch.tensor(batch)
+    eps = config["rms_norm_eps"]
+    x = tensors["model.embed_tokens.weight"][tokens[:, :-1]]
+    for index in range(config["num_hidden_layers"]):
+        layer = f"model.layers.{index}"
+        x = x + attention(rmsnorm(x, tensors[f"{layer}.input_layernorm.weight"], eps), tensors,
+                          layer, config)
+        y = rmsnorm(x, tensors[f"{layer}.post_attention_layernorm.weight"], eps)
+        gate = F.silu(y @ tensors[f"{layer}.mlp.gate_proj.weight"].T)
+        up = y @ tensors[f"{layer}.mlp.up_proj.weight"].T
+        x = x + (gate * up) @ tensors[f"{layer}.mlp.down_proj.weight"].T
+    logits = rmsnorm(x, tensors["model.norm.weight"], eps) @ tensors["lm_head.weight"].T
+    return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).item()
+
+
+class Export(training.Case):
+    def check_method(self, method):
+        shards = self.corpus()
+        spec = self.tiny_spec(shards, method=METHODS[method], schedule=SCHEDULES[method])
+        run = self.folder / "run"
+        self.train(spec, run)
+        for step in (0, 50):
+            self.worker("export", f"{run}@{step}", "--to", f"model-{step}")
+            batch, = self.worker("batches", spec, "--from", step + 1, "--json").json()
+            recorded, = [r["loss"] for r in training.records(run, "step") if r["step"] == step + 1]
+            config, tensors = load(self.folder / f"model-{step}")
+            self.assertAlmostEqual(loss(config, tensors, batch), recorded, delta=1e-5 * recorded)
+
+    def test_full(self):
+        self.check_method("full")
+
+    def test_mora(self):
+        self.check_method("mora")
+
+    def test_remora_after_merges(self):
+        self.check_method("remora")
+
+
+if __name__ == "__main__":
+    harness.main()
