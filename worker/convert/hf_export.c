@@ -42,7 +42,7 @@ static double initializer_range(const json_t *meta)
     const json_t *model = json_object_get(json_object_get(meta, "spec"), "model");
     const json_t *config = json_object_get(model, "config");
 
-    return json_get_real(config, "initializer_range", initializer_range(what->meta));
+    return json_get_real(config, "initializer_range", 0.02);
 }
 
 /* The keys of transformers' LlamaConfig. */
