@@ -35,3 +35,20 @@ function(remora_unit_test module)
     add_test(NAME unit.${module} COMMAND test_${module})
     set_tests_properties(unit.${module} PROPERTIES TIMEOUT 60 LABELS unit SKIP_RETURN_CODE 77)
 endfunction()
+
+# remora_fuzz_target(<name> <library>...): tests/fuzz/fuzz_<name>.c and its corpus. Every build replays
+# the corpus and a fixed set of mutations as a test; the preset "fuzz" builds it with libFuzzer instead:
+#   build/fuzz/fuzz/fuzz_spec_yaml -max_total_time=600 NEW_CORPUS tests/fuzz/corpus/spec_yaml
+function(remora_fuzz_target name)
+    set(source ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${name}.c)
+    if(REMORA_SANITIZE MATCHES fuzzer)
+        add_executable(fuzz_${name} ${source})
+        target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    else()
+        add_executable(fuzz_${name} ${source} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
+        add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+        set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 300 LABELS unit)
+    endif()
+    target_link_libraries(fuzz_${name} PRIVATE ${ARGN} remora_base remora_options)
+    set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+endfunction()
