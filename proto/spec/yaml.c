@@ -68,7 +68,12 @@ static enum status refuse_parse(const struct build *build, const yaml_parser_t *
         return refuse_with_hint(build, &parser->problem_mark, problem,
                                 "YAML is indented with spaces, not tabs", err);
     }
-    return refuse(build, &parser->problem_mark, problem, err);
+    enum status status = refuse(build, &parser->problem_mark, problem, err);
+    if (parser->context) {
+        error_set_hint(err, "%s that begins at line %zu, column %zu", parser->context,
+                       parser->context_mark.line + 1, parser->context_mark.column + 1);
+    }
+    return status;
 }
 
 /* ---- The tree ---- */

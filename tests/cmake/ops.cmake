@@ -19,8 +19,12 @@ endforeach()
 
 # exp once more with fused multiply-adds, as in the kernels of the higher levels.
 add_executable(test_exp_fma ${PROJECT_SOURCE_DIR}/tests/unit/test_exp.c)
-target_compile_options(test_exp_fma PRIVATE -mavx2 -mfma -ffp-contract=fast)
-target_link_libraries(test_exp_fma PRIVATE remora_ops remora_test_support remora_options m)
+target_link_libraries(test_exp_fma
+    PRIVATE remora_ops remora_test_support remora_options remora_level_avx2 m)
 set_target_properties(test_exp_fma PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 add_test(NAME unit.exp.fma COMMAND test_exp_fma)
 set_tests_properties(unit.exp.fma PROPERTIES TIMEOUT 60 LABELS unit SKIP_RETURN_CODE 77)
+
+add_executable(bench_ops ${PROJECT_SOURCE_DIR}/tests/bench/bench_ops.c)
+target_link_libraries(bench_ops PRIVATE remora_ops remora_options)
+set_target_properties(bench_ops PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

@@ -79,12 +79,20 @@ static void products_of_training_agree_with_the_reference(void **state)
 static void cuts_cover_the_output_and_are_even(void **state)
 {
     (void)state;
-    for (int64_t m = 1; m < 1400; m += 13) {
-        for (int64_t n = 1; n < 1400; n += 17) {
-            const struct gemm_cut cut = gemm_cut(&(struct gemm_shape){.m = m, .n = n, .k = 64});
-            assert_true(cut.count_m * cut.tile_m >= m && (cut.count_m - 1) * cut.tile_m < m);
-            assert_true(cut.count_n * cut.tile_n >= n && (cut.count_n - 1) * cut.tile_n < n);
-            assert_true(cut.count_m * cut.count_n % 2 == 0 || m * n == 1);
+    for (int64_t m = 1; m < 40000; m += 1 + m / 7) {
+        for (int64_t n = 1; n < 40000; n += 1 + n / 97) {
+            const struct gemm_shape shape = {.m = m, .n = n, .k = 64};
+            const struct gemm_cut cut = gemm_cut(&shape);
+            const int64_t tiles = cut.count_m * cut.count_n;
+            int64_t area = 0;
+            for (int64_t i = 0; i < tiles; i++) {
+                const struct gemm_tile tile = gemm_cut_tile(&cut, &shape, i);
+                assert_true(tile.rows >= 1 && tile.row >= 0 && tile.row + tile.rows <= m);
+                assert_true(tile.columns >= 1 && tile.column + tile.columns <= n);
+                area += tile.rows * tile.columns;
+            }
+            assert_int_equal(area, m * n);
+            assert_true(tiles % 2 == 0 || m * n == 1);
         }
     }
 }

@@ -107,7 +107,9 @@ static void an_unknown_field_says_what_was_meant(void **state)
 {
     (void)state;
     static const struct bad cases[] = {
-        {{"optimizer.momentum=1"}, "optimizer.momentum: unknown field", "the fields here are name, lr"},
+        {{"optimizer.momentum=1"},
+         "optimizer.momentum: unknown field",
+         "the fields here are name, lr"},
         {{"optimizer.wieght_decay=1"},
          "optimizer.wieght_decay: unknown field",
          "did you mean 'weight_decay'?"},

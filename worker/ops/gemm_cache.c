@@ -86,19 +86,31 @@ static bool shape_equal(const struct gemm_shape *x, const struct gemm_shape *y)
            x->transpose_b == y->transpose_b && x->accumulate == y->accumulate;
 }
 
+static struct entry **bucket_of(struct gemm_cache *cache, const struct gemm_shape *dense)
+{
+    return &cache->buckets[shape_hash(dense) % BUCKETS];
+}
+
+/* NULL when there is none yet. Only reads, so that threads may call it at once. */
+static struct gemm_kernel *find_kernel(struct gemm_cache *cache, const struct gemm_shape *dense)
+{
+    for (struct entry *entry = *bucket_of(cache, dense); entry != NULL; entry = entry->next) {
+        if (shape_equal(&entry->shape, dense)) {
+            return entry->kernel;
+        }
+    }
+    return NULL;
+}
+
 enum status gemm_cache_kernel(struct gemm_kernel **out, struct gemm_cache *cache,
                               const struct gemm_shape *shape, struct error *err)
 {
-    struct gemm_shape dense = gemm_shape_dense(shape);
-    struct entry **bucket = &cache->buckets[shape_hash(&dense) % BUCKETS];
+    const struct gemm_shape dense = gemm_shape_dense(shape);
 
-    for (struct entry *entry = *bucket; entry != NULL; entry = entry->next) {
-        if (shape_equal(&entry->shape, &dense)) {
-            *out = entry->kernel;
-            return STATUS_OK;
-        }
+    *out = find_kernel(cache, &dense);
+    if (*out != NULL) {
+        return STATUS_OK;
     }
-
     struct entry *entry = sys_calloc(1, sizeof *entry);
     if (entry == NULL) {
         return error_set(err, STATUS_NO_MEMORY, "gemm: no memory for a kernel");
@@ -110,6 +122,7 @@ enum status gemm_cache_kernel(struct gemm_kernel **out, struct gemm_cache *cache
         return error_wrap(err, "gemm %lld x %lld x %lld", (long long)dense.m, (long long)dense.n,
                           (long long)dense.k);
     }
+    struct entry **bucket = bucket_of(cache, &dense);
     entry->next = *bucket;
     *bucket = entry;
     *out = entry->kernel;
@@ -121,62 +134,78 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* n cut in count nearly equal parts that are multiples of quantum. */
-static int64_t part_size(int64_t n, int64_t count, int64_t quantum)
+/* The quantum of both sides: parts are whole register blocks (rows) and whole vectors (columns),
+ * but for what is left at the end and for sides of less than two. */
+enum { ROWS_QUANTUM = 8, COLUMNS_QUANTUM = 16 };
+
+static int64_t units_of(int64_t n, int64_t quantum)
 {
-    return ceil_div(ceil_div(n, count), quantum) * quantum;
+    return n < 2 * quantum ? n : ceil_div(n, quantum);
 }
 
-/*
- * Tiles near TILE x TILE are large enough that packing their operands does not show, and leave
- * enough of them for many threads. Both sides are cut in equal parts, of whole vectors (columns)
- * and whole register blocks (rows).
- */
+/* Large tiles hide what packing their operands costs; small ones leave enough for many threads. */
 struct gemm_cut gemm_cut(const struct gemm_shape *shape)
 {
-    enum { TILE = 256, ROWS_QUANTUM = 8, COLUMNS_QUANTUM = 16 };
-    int64_t m = shape->m;
-    int64_t n = shape->n;
-    int64_t count_m = ceil_div(m, TILE);
-    int64_t count_n = ceil_div(n, TILE);
+    enum { SMALL = 256, LARGE = 512, LARGE_COUNT = 16 };
+    const int64_t m = shape->m;
+    const int64_t n = shape->n;
+    const int64_t tile = m * n >= (int64_t)LARGE_COUNT * LARGE * LARGE ? LARGE : SMALL;
+    struct gemm_cut cut = {.count_m = ceil_div(m, tile), .count_n = ceil_div(n, tile)};
 
-    if (count_m * count_n % 2 != 0) {
-        /* Cut the side that has the larger tiles once more. */
-        if (m * count_n >= n * count_m) {
-            count_m++;
-        } else {
-            count_n++;
+    if (cut.count_m * cut.count_n % 2 != 0) {
+        /* Once more along the longer side of a tile. One row or column stays whole. */
+        if (m * cut.count_n >= n * cut.count_m && m > 1) {
+            cut.count_m++;
+        } else if (n > 1) {
+            cut.count_n++;
         }
     }
-    struct gemm_cut cut = {
-        .tile_m = part_size(m, count_m, m >= 2 * ROWS_QUANTUM ? ROWS_QUANTUM : 1),
-        .tile_n = part_size(n, count_n, n >= 2 * COLUMNS_QUANTUM ? COLUMNS_QUANTUM : 1)};
-    cut.count_m = ceil_div(m, cut.tile_m);
-    cut.count_n = ceil_div(n, cut.tile_n);
     return cut;
 }
 
-/* The kernels of inner tiles and of those at the lower and the right edge. */
-static enum status tile_kernels(struct gemm_kernel *kernels[2][2], struct gemm_cache *cache,
-                                const struct gemm_shape *shape, const struct gemm_cut *cut,
-                                struct error *err)
+/* Part index of count nearly equal ones of n. */
+static void part(int64_t *first, int64_t *size, int64_t n, int64_t count, int64_t index,
+                 int64_t quantum)
 {
-    enum status status = STATUS_OK;
-    for (int last_m = 0; last_m < 2; last_m++) {
-        for (int last_n = 0; last_n < 2; last_n++) {
-            struct gemm_shape tile = *shape;
-            tile.m = last_m ? shape->m - (cut->count_m - 1) * cut->tile_m : cut->tile_m;
-            tile.n = last_n ? shape->n - (cut->count_n - 1) * cut->tile_n : cut->tile_n;
-            bool is_used = (last_m || cut->count_m > 1) && (last_n || cut->count_n > 1);
-            if (is_used) {
-                status = gemm_cache_kernel(&kernels[last_m][last_n], cache, &tile, err);
-            }
-            if (status) {
-                return status;
-            }
+    const int64_t units = units_of(n, quantum);
+    const int64_t unit = units == n ? 1 : quantum;
+    const int64_t end = index + 1 == count ? n : (index + 1) * units / count * unit;
+    *first = index * units / count * unit;
+    *size = end - *first;
+}
+
+struct gemm_tile gemm_cut_tile(const struct gemm_cut *cut, const struct gemm_shape *shape,
+                               int64_t index)
+{
+    struct gemm_tile tile;
+    part(&tile.row, &tile.rows, shape->m, cut->count_m, index / cut->count_n, ROWS_QUANTUM);
+    part(&tile.column, &tile.columns, shape->n, cut->count_n, index % cut->count_n,
+         COLUMNS_QUANTUM);
+    return tile;
+}
+
+static struct gemm_shape tile_shape(const struct gemm_shape *shape, const struct gemm_tile *tile)
+{
+    struct gemm_shape out = *shape;
+    out.m = tile->rows;
+    out.n = tile->columns;
+    return out;
+}
+
+/* Makes the kernels that the tiles need; there are at most three sizes along each side. */
+static enum status prepare(struct gemm_cache *cache, const struct gemm_shape *shape,
+                           const struct gemm_cut *cut, struct error *err)
+{
+    for (int64_t index = 0; index < cut->count_m * cut->count_n; index++) {
+        struct gemm_kernel *kernel;
+        const struct gemm_tile tile = gemm_cut_tile(cut, shape, index);
+        const struct gemm_shape of_tile = tile_shape(shape, &tile);
+        enum status status = gemm_cache_kernel(&kernel, cache, &of_tile, err);
+        if (status) {
+            return status;
         }
     }
-    return status;
+    return STATUS_OK;
 }
 
 enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a, const float *b,
@@ -184,26 +213,23 @@ enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a, c
 {
     const struct gemm_shape shape = gemm_shape_dense(given);
     const struct gemm_cut cut = gemm_cut(&shape);
-    struct gemm_kernel *kernels[2][2] = {{NULL}};
+    const int64_t tiles = cut.count_m * cut.count_n;
+    const int64_t a_step = shape.transpose_a ? 1 : shape.lda;
+    const int64_t b_step = shape.transpose_b ? shape.ldb : 1;
+    const int threads = tiles < cache->threads ? (int)tiles : cache->threads;
 
-    enum status status = tile_kernels(kernels, cache, &shape, &cut, err);
+    enum status status = prepare(cache, &shape, &cut, err);
     if (status) {
         return status;
     }
-
-    const int64_t a_step = cut.tile_m * (shape.transpose_a ? 1 : shape.lda);
-    const int64_t b_step = cut.tile_n * (shape.transpose_b ? shape.ldb : 1);
-    const int64_t tiles = cut.count_m * cut.count_n;
-    int threads = tiles < cache->threads ? (int)tiles : cache->threads;
     int failures = 0;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) reduction(+ : failures)
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        int64_t i = tile / cut.count_n;
-        int64_t j = tile % cut.count_n;
-        struct gemm_kernel *kernel = kernels[i == cut.count_m - 1][j == cut.count_n - 1];
-        float *c_tile = c + i * cut.tile_m * shape.ldc + j * cut.tile_n;
-        failures +=
-            !gemm_kernel_run(kernel, omp_get_thread_num(), c_tile, a + i * a_step, b + j * b_step);
+    for (int64_t index = 0; index < tiles; index++) {
+        const struct gemm_tile tile = gemm_cut_tile(&cut, &shape, index);
+        const struct gemm_shape of_tile = tile_shape(&shape, &tile);
+        failures += !gemm_kernel_run(find_kernel(cache, &of_tile), omp_get_thread_num(),
+                                     c + tile.row * shape.ldc + tile.column, a + tile.row * a_step,
+                                     b + tile.column * b_step);
     }
     return failures == 0 ? STATUS_OK : error_set(err, STATUS_IO, "gemm: oneDNN failed to run");
 }

@@ -31,10 +31,18 @@ MUST_USE enum status gemm_cache_run(struct gemm_cache *cache, float *c, const fl
                                     const float *b, const struct gemm_shape *shape,
                                     struct error *err);
 
-/* How a product is cut: every tile has tile_m rows and tile_n columns, but the last of each. */
+/* How a product is cut: into count_m x count_n tiles. */
 struct gemm_cut {
-    int64_t tile_m, tile_n;
     int64_t count_m, count_n;
 };
 
+struct gemm_tile {
+    int64_t row, column;   /* of the product, where the tile starts */
+    int64_t rows, columns; /* at least one each */
+};
+
 struct gemm_cut gemm_cut(const struct gemm_shape *shape);
+
+/* index counts along rows first, below count_m * count_n. */
+struct gemm_tile gemm_cut_tile(const struct gemm_cut *cut, const struct gemm_shape *shape,
+                               int64_t index);

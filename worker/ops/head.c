@@ -6,7 +6,7 @@
  */
 int64_t head_chunk_tokens(int64_t V)
 {
-    enum { TOKENS_MIN = 256, TOKENS_MAX = 1024, LOGITS = 1 << 20 };
+    enum { TOKENS_MIN = 512, TOKENS_MAX = 1024, LOGITS = 1 << 21 };
     int64_t tokens = LOGITS / V;
     return tokens < TOKENS_MIN ? TOKENS_MIN : tokens > TOKENS_MAX ? TOKENS_MAX : tokens;
 }

@@ -23,13 +23,11 @@ static void sum_strided(float *restrict z, const float *restrict x, int64_t n, i
     }
 }
 
-/* Sums of groups of size neighbours; inlined with each small size as a constant, so that the inner
- * loop unrolls and the outer one becomes vectors. */
+/* z[i] = sum of the i-th size neighbours of x. */
 static inline __attribute__((always_inline)) void sum_neighbours_sized(float *restrict z,
                                                                        const float *restrict x,
                                                                        int64_t groups, int64_t size)
 {
-#pragma omp simd
     for (int64_t i = 0; i < groups; i++) {
         float sum = x[i * size];
         for (int64_t member = 1; member < size; member++) {
@@ -39,30 +37,25 @@ static inline __attribute__((always_inline)) void sum_neighbours_sized(float *re
     }
 }
 
+/* With a small size as a constant the inner loop unrolls and the outer one becomes vectors. */
 static void sum_neighbours(float *restrict z, const float *restrict x, int64_t groups, int64_t size)
 {
     switch (size) {
-    case 1:
-        memcpy(z, x, (size_t)groups * sizeof *z);
-        break;
-    case 2:
-        sum_neighbours_sized(z, x, groups, 2);
-        break;
-    case 3:
-        sum_neighbours_sized(z, x, groups, 3);
-        break;
-    case 4:
-        sum_neighbours_sized(z, x, groups, 4);
-        break;
+#define CASE(constant)                          \
+ case constant:                                 \
+  sum_neighbours_sized(z, x, groups, constant); \
+  break
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
+        CASE(5);
+        CASE(6);
+        CASE(7);
+        CASE(8);
+#undef CASE
     default:
-        for (int64_t i = 0; i < groups; i++) {
-            float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-            for (int64_t member = 0; member < size; member++) {
-                sum += x[i * size + member];
-            }
-            z[i] = sum;
-        }
+        sum_neighbours_sized(z, x, groups, size);
     }
 }
 

@@ -1,0 +1,48 @@
+/*
+ * scheduler — who runs next, and on which cores: a pure function of the queue and the free slots.
+ *
+ * A slot is one core's worth of work. Normally there is one per core that the daemon may use; with
+ * more slots than cores, several slots share a core, evenly. First come, first served: the job at
+ * the head waits until there is room for it, and nobody overtakes it. A job that needs more slots
+ * than there are at all is passed over (the daemon was restarted with fewer of them).
+ *
+ * Threads: plain data, no state of its own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/job.h"
+#include "proto/base/error.h"
+
+struct slot_set {
+    int count;
+    int cpus[SLOTS_MAX];     /* core of each slot */
+    bool is_busy[SLOTS_MAX]; /* taken by an attempt */
+};
+
+/* Slots over these cores; slot_count 0 means one per core. Slot i is on core i modulo the cores. */
+void slot_set_init(struct slot_set *out, const struct cpu_list *cores, int slot_count);
+/* The cores that this process may run on (sched_getaffinity). */
+MUST_USE enum status slot_set_own_cores(struct cpu_list *out, struct error *err);
+
+int slot_set_free_count(const struct slot_set *slots);
+/* Marks slots of these cores busy or free. Cores that no free (or busy) slot has are passed over:
+ * an adopted attempt may hold cores that this daemon was not given. */
+void slot_set_take(struct slot_set *slots, const struct cpu_list *cpus);
+void slot_set_release(struct slot_set *slots, const struct cpu_list *cpus);
+
+struct schedule_request {
+    int64_t job;
+    int slots;
+};
+
+/*
+ * Whether the next one may start: the index of the first request, in the order of the queue, that
+ * could ever run, when it fits the free slots now, with its cores in *cpus (lowest first, slots on
+ * idle cores before slots on shared ones); else -1.
+ */
+int schedule_next(const struct slot_set *slots, const struct schedule_request *requests,
+                  size_t request_count, struct cpu_list *cpus);

@@ -1,0 +1,546 @@
+#include "daemon/supervisor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "daemon/fault.h"
+#include "daemon/process.h"
+#include "daemon/supervisor_private.h"
+#include "proto/base/log.h"
+#include "proto/base/sys.h"
+
+/* ---- Attempts under way ---- */
+
+struct active *active_find(struct supervisor *supervisor, int64_t job, int attempt)
+{
+    for (struct active *active = supervisor->actives; active; active = active->next) {
+        if (active->job == job && active->number == attempt &&
+            active->phase != ACTIVE_PHASE_CLOSING) {
+            return active;
+        }
+    }
+    return NULL;
+}
+
+enum status active_create(struct active **out, struct supervisor *supervisor, int64_t job,
+                          int number, const char *id, int ranks, const struct cpu_list *cpus,
+                          struct error *err)
+{
+    const char *state_folder = supervisor->config.state_folder;
+    struct active *active = sys_calloc(1, sizeof *active);
+
+    if (!active) {
+        return error_set(err, STATUS_NO_MEMORY, "attempt: out of memory");
+    }
+    active->supervisor = supervisor;
+    active->job = job;
+    active->number = number;
+    active->ranks = ranks;
+    active->cpus = *cpus;
+    active->pidfd = -1;
+    active->ready_fd = -1;
+    active->fence_fd = -1;
+    (void)snprintf(active->id, sizeof active->id, "%s", id);
+    enum status status = attempt_folder_path(active->folder, state_folder, job, number, err);
+    if (status == STATUS_OK) {
+        status = run_folder_path(active->run_folder, state_folder, job, err);
+    }
+    if (status) {
+        free(active);
+        return status;
+    }
+    active->next = supervisor->actives;
+    supervisor->actives = active;
+    *out = active;
+    return STATUS_OK;
+}
+
+static void unlink_and_free(struct active *active)
+{
+    struct active **link = &active->supervisor->actives;
+
+    while (*link != active) {
+        link = &(*link)->next;
+    }
+    *link = active->next;
+    free(active);
+}
+
+void active_free_when_idle(struct active *active)
+{
+    if (active->phase == ACTIVE_PHASE_CLOSING && active->open_handles == 0 &&
+        !active->launch_work && !active->gather_work) {
+        unlink_and_free(active);
+    }
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+    struct active *active = handle->data;
+    active->open_handles--;
+    active_free_when_idle(active);
+}
+
+void active_close_ready(struct active *active)
+{
+    if (active->has_ready_poll) {
+        active->has_ready_poll = false;
+        uv_close((uv_handle_t *)&active->ready_poll, handle_closed);
+    }
+    if (active->ready_fd >= 0) {
+        (void)close(active->ready_fd);
+        active->ready_fd = -1;
+    }
+}
+
+void active_close(struct active *active)
+{
+    assert(active->phase != ACTIVE_PHASE_CLOSING);
+    active->phase = ACTIVE_PHASE_CLOSING;
+    slot_set_release(&active->supervisor->config.slots, &active->cpus);
+    active_close_ready(active);
+    if (active->has_exit_poll) {
+        active->has_exit_poll = false;
+        uv_close((uv_handle_t *)&active->exit_poll, handle_closed);
+    }
+    if (active->pidfd >= 0) {
+        (void)close(active->pidfd);
+        active->pidfd = -1;
+    }
+    if (active->fence_fd >= 0) {
+        (void)close(active->fence_fd);
+        active->fence_fd = -1;
+    }
+    active_free_when_idle(active);
+}
+
+/* ---- The plan: who starts next ---- */
+
+enum status job_ranks(struct supervisor *supervisor, const struct job *job, int *out,
+                      struct error *err)
+{
+    struct bytes text = {0};
+    json_t *spec = NULL;
+
+    *out = 0;
+    if (strcmp(job->kind, "train") != 0) {
+        return STATUS_OK;
+    }
+    enum status status = queue_get_document(supervisor->queue, &text, job->spec_digest, err);
+    if (status == STATUS_OK) {
+        status = json_parse(&spec, text.data, text.size, "stored spec", err);
+    }
+    if (status == STATUS_OK) {
+        *out = (int)json_get_int(json_object_get(spec, "launch"), "ranks", 1);
+    }
+    json_decref(spec);
+    bytes_deinit(&text);
+    return status;
+}
+
+/* 128 random bits in hex. out[ATTEMPT_ID_BYTES]. */
+static enum status make_attempt_id(char *out, struct error *err)
+{
+    uint64_t random[2];
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return error_from_errno(err, errno, "random bytes");
+    }
+    (void)snprintf(out, ATTEMPT_ID_BYTES, "%016llx%016llx", (unsigned long long)random[0],
+                   (unsigned long long)random[1]);
+    return STATUS_OK;
+}
+
+static json_t *cpus_to_json(const struct cpu_list *cpus)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < cpus->count; i++) {
+        (void)json_array_append_new(list, json_integer(cpus->cpus[i]));
+    }
+    return list;
+}
+
+static enum status intend(struct supervisor *supervisor, const struct job *job,
+                          const struct cpu_list *cpus, struct error *err)
+{
+    struct active *active = NULL;
+    char id[ATTEMPT_ID_BYTES];
+    int ranks = 0;
+
+    enum status status = make_attempt_id(id, err);
+    if (status == STATUS_OK) {
+        status = job_ranks(supervisor, job, &ranks, err);
+    }
+    if (status == STATUS_OK) {
+        status =
+            active_create(&active, supervisor, job->id, job->attempt + 1, id, ranks, cpus, err);
+    }
+    if (status) {
+        return status;
+    }
+    slot_set_take(&supervisor->config.slots, cpus);
+    status =
+        queue_append(supervisor->queue, EVENT_ATTEMPT_STARTING, job->id, active->number,
+                     json_pack("{s:s, s:o}", "attempt_id", id, "cpus", cpus_to_json(cpus)), err);
+    if (status) {
+        active_close(active);
+    }
+    fault_point(FAULT_POINT_STARTING_APPENDED);
+    return status;
+}
+
+/* The jobs that wait, in order. */
+struct waiting {
+    struct job *jobs;
+    struct schedule_request *requests;
+    size_t count;
+    size_t capacity;
+};
+
+/* More than can start at once; the rest is looked at when these have. */
+#define WAITING_JOBS_MAX 512
+
+static enum status collect_waiting(void *context, const struct job *job, struct error *err)
+{
+    struct waiting *waiting = context;
+
+    (void)err;
+    if (waiting->count < waiting->capacity) {
+        waiting->jobs[waiting->count] = *job;
+        waiting->requests[waiting->count] =
+            (struct schedule_request){.job = job->id, .slots = job->slots};
+        waiting->count++;
+    }
+    return STATUS_OK;
+}
+
+static enum status start_what_fits(struct supervisor *supervisor, struct waiting *waiting,
+                                   struct error *err)
+{
+    struct cpu_list cpus;
+
+    for (;;) {
+        int index =
+            schedule_next(&supervisor->config.slots, waiting->requests, waiting->count, &cpus);
+        if (index < 0) {
+            return STATUS_OK;
+        }
+        enum status status = intend(supervisor, &waiting->jobs[index], &cpus, err);
+        if (status) {
+            return status;
+        }
+        size_t behind = waiting->count - (size_t)index - 1;
+        memmove(&waiting->jobs[index], &waiting->jobs[index + 1], behind * sizeof waiting->jobs[0]);
+        memmove(&waiting->requests[index], &waiting->requests[index + 1],
+                behind * sizeof waiting->requests[0]);
+        waiting->count--;
+    }
+}
+
+void supervisor_plan(struct supervisor *supervisor)
+{
+    struct error err;
+    struct waiting waiting = {.capacity = WAITING_JOBS_MAX};
+
+    if (!supervisor->is_plan_needed || supervisor->is_stopped ||
+        queue_has_failed(supervisor->queue, NULL)) {
+        return;
+    }
+    supervisor->is_plan_needed = false;
+    waiting.jobs = sys_calloc(waiting.capacity, sizeof *waiting.jobs);
+    waiting.requests = sys_calloc(waiting.capacity, sizeof *waiting.requests);
+    enum status status = waiting.jobs && waiting.requests
+                             ? STATUS_OK
+                             : error_set(&err, STATUS_NO_MEMORY, "plan: out of memory");
+    if (status == STATUS_OK) {
+        status = queue_each_queued(supervisor->queue, collect_waiting, &waiting, &err);
+    }
+    if (status == STATUS_OK) {
+        status = start_what_fits(supervisor, &waiting, &err);
+    }
+    if (status) {
+        log_error(&err);
+    }
+    free(waiting.jobs);
+    free(waiting.requests);
+}
+
+/* ---- After the transaction ---- */
+
+/* Each is looked at once; next is read first, since closing may free. */
+void supervisor_committed(struct supervisor *supervisor)
+{
+    struct active *next = NULL;
+
+    for (struct active *active = supervisor->actives; active; active = next) {
+        next = active->next;
+        if (active->is_start_appended && !active->is_start_committed) {
+            active->is_start_committed = true;
+            fault_point(FAULT_POINT_STARTED_COMMITTED);
+        }
+        if (active->is_stop_appended && !active->is_stop_committed) {
+            active->is_stop_committed = true;
+            if (active->pidfd >= 0) {
+                process_signal(active->pidfd, SIGTERM);
+            }
+        }
+        if (active->phase == ACTIVE_PHASE_INTENDED) {
+            fault_point(FAULT_POINT_STARTING_COMMITTED);
+            active_prepare(active);
+        } else if (active->phase == ACTIVE_PHASE_ENDED) {
+            fault_point(FAULT_POINT_ENDED_COMMITTED);
+            active_close(active);
+            supervisor->is_plan_needed = true;
+        }
+    }
+    supervisor_update_timers(supervisor);
+}
+
+void supervisor_rolled_back(struct supervisor *supervisor)
+{
+    struct active *next = NULL;
+
+    for (struct active *active = supervisor->actives; active; active = next) {
+        next = active->next;
+        active->is_start_appended = active->is_start_committed;
+        active->is_stop_appended = active->is_stop_committed;
+        if (active->phase == ACTIVE_PHASE_INTENDED) {
+            active_close(active);
+        } else if (active->phase == ACTIVE_PHASE_ENDED) {
+            active->phase = ACTIVE_PHASE_DRAINING;
+        }
+    }
+    supervisor->is_plan_needed = true;
+    supervisor_update_timers(supervisor);
+}
+
+static void tick_active(struct active *active)
+{
+    struct error err;
+    int64_t silent_ms = (int64_t)uv_now(active->supervisor->loop) - active->reported_ms;
+
+    switch (active->phase) {
+    case ACTIVE_PHASE_WAITING:
+        if (active->child == 0) {
+            active_adopt(active);
+        } else if (active->ready_fd < 0 && active_started(active, &err) != STATUS_OK) {
+            log_error(&err);
+        }
+        return;
+    case ACTIVE_PHASE_RUNNING:
+        if (!active->is_start_appended && active_started(active, &err) != STATUS_OK) {
+            log_error(&err);
+        }
+        if (!active->is_attached || silent_ms > 10L * SUPERVISOR_TICK_MS) {
+            (void)active_read_records(active);
+        }
+        return;
+    case ACTIVE_PHASE_GATHERING:
+        active_gather(active);
+        return;
+    case ACTIVE_PHASE_DRAINING:
+        active_drain(active);
+        return;
+    case ACTIVE_PHASE_INTENDED:
+    case ACTIVE_PHASE_PREPARING:
+    case ACTIVE_PHASE_ENDED:
+    case ACTIVE_PHASE_CLOSING:
+        return;
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+    struct active *next = NULL;
+
+    for (struct active *active = supervisor->actives; active; active = next) {
+        next = active->next;
+        tick_active(active);
+    }
+}
+
+/* ---- Reading records between other work ---- */
+
+static void on_busy(uv_idle_t *idle)
+{
+    struct supervisor *supervisor = idle->data;
+
+    for (struct active *active = supervisor->actives; active; active = active->next) {
+        if (active->phase == ACTIVE_PHASE_DRAINING) {
+            active_drain(active);
+        }
+    }
+    supervisor_read_stale(supervisor);
+    supervisor_update_timers(supervisor);
+}
+
+void supervisor_update_timers(struct supervisor *supervisor)
+{
+    bool is_busy = supervisor->stale_count > 0;
+
+    if (supervisor->is_stopped) {
+        return;
+    }
+    for (struct active *active = supervisor->actives; active; active = active->next) {
+        is_busy = is_busy || (active->phase == ACTIVE_PHASE_DRAINING &&
+                              !queue_has_failed(supervisor->queue, NULL));
+    }
+    if (is_busy) {
+        (void)uv_idle_start(&supervisor->busy, on_busy);
+    } else {
+        (void)uv_idle_stop(&supervisor->busy);
+    }
+    if (!supervisor->actives && !supervisor->is_plan_needed) {
+        (void)uv_timer_stop(&supervisor->tick);
+    } else if (!uv_is_active((uv_handle_t *)&supervisor->tick)) {
+        (void)uv_timer_start(&supervisor->tick, on_tick, SUPERVISOR_TICK_MS, SUPERVISOR_TICK_MS);
+    }
+}
+
+/* ---- Requests ---- */
+
+void supervisor_wake(struct supervisor *supervisor)
+{
+    supervisor->is_plan_needed = true;
+}
+
+static json_t *reason_data(enum reason_type type, const char *evidence, const char *hint)
+{
+    return json_pack("{s:{s:s, s:s, s:s}}", "reason", "type", reason_name(type), "evidence",
+                     evidence, "hint", hint);
+}
+
+enum status supervisor_cancel(struct supervisor *supervisor, const struct job *job, int64_t uid,
+                              enum job_state *state, struct error *err)
+{
+    char by[64];
+    char hint[64];
+
+    (void)snprintf(by, sizeof by, "by uid %lld", (long long)uid);
+    (void)snprintf(hint, sizeof hint, "remora resume %lld", (long long)job->id);
+    *state = job->state;
+    if (job->state == JOB_STATE_CANCELLED || job->state == JOB_STATE_STOPPING) {
+        return STATUS_OK;
+    }
+    if (job_state_is_final(job->state)) {
+        (void)error_set(err, STATUS_CONFLICT, "job %lld has already %s", (long long)job->id,
+                        job_state_name(job->state));
+        error_set_field(err, "job");
+        return STATUS_CONFLICT;
+    }
+    if (job->state == JOB_STATE_QUEUED) {
+        *state = JOB_STATE_CANCELLED;
+        supervisor->is_plan_needed = true; /* it may have stood in another's way */
+        return queue_append(supervisor->queue, EVENT_JOB_CANCELLED, job->id, 0,
+                            reason_data(REASON_CANCELLED, by, hint), err);
+    }
+    *state = JOB_STATE_STOPPING;
+    enum status status = queue_append(supervisor->queue, EVENT_JOB_STOPPING, job->id, job->attempt,
+                                      reason_data(REASON_CANCEL_REQUESTED, by, ""), err);
+    struct active *active = active_find(supervisor, job->id, job->attempt);
+    if (status == STATUS_OK && active) {
+        active->is_stop_appended = true;
+    }
+    return status;
+}
+
+enum status supervisor_resume(struct supervisor *supervisor, const struct job *job, int64_t uid,
+                              struct error *err)
+{
+    if (!job_state_allows(job->state, JOB_STATE_QUEUED) || !job_state_is_final(job->state)) {
+        (void)error_set(err, STATUS_CONFLICT,
+                        "job %lld is %s; only a failed or cancelled job can be resumed",
+                        (long long)job->id, job_state_name(job->state));
+        error_set_field(err, "job");
+        error_set_hint(err, "remora show %lld", (long long)job->id);
+        return STATUS_CONFLICT;
+    }
+    supervisor->is_plan_needed = true;
+    return queue_append(supervisor->queue, EVENT_JOB_RESUMED, job->id, 0,
+                        json_pack("{s:I}", "uid", (json_int_t)uid), err);
+}
+
+int supervisor_slots_total(const struct supervisor *supervisor)
+{
+    return supervisor->config.slots.count;
+}
+
+int supervisor_slots_free(const struct supervisor *supervisor)
+{
+    return slot_set_free_count(&supervisor->config.slots);
+}
+
+const char *supervisor_state_folder(const struct supervisor *supervisor)
+{
+    return supervisor->config.state_folder;
+}
+
+/* ---- Start and stop ---- */
+
+enum status supervisor_create(struct supervisor **out, uv_loop_t *loop, struct queue *queue,
+                              struct metrics *metrics, const struct supervisor_config *config,
+                              ingest_record_fn *on_record, void *context, struct error *err)
+{
+    struct supervisor *supervisor = sys_calloc(1, sizeof *supervisor);
+
+    if (!supervisor) {
+        return error_set(err, STATUS_NO_MEMORY, "supervisor: out of memory");
+    }
+    supervisor->loop = loop;
+    supervisor->queue = queue;
+    supervisor->metrics = metrics;
+    supervisor->config = *config;
+    supervisor->on_record = on_record;
+    supervisor->context = context;
+    (void)uv_timer_init(loop, &supervisor->tick);
+    (void)uv_idle_init(loop, &supervisor->busy);
+    supervisor->tick.data = supervisor;
+    supervisor->busy.data = supervisor;
+    *out = supervisor;
+    return STATUS_OK;
+}
+
+enum status supervisor_start(struct supervisor *supervisor, struct error *err)
+{
+    enum status status = supervisor_adopt_all(supervisor, err);
+    if (status) {
+        return status;
+    }
+    supervisor->is_plan_needed = true;
+    supervisor_update_timers(supervisor);
+    return STATUS_OK;
+}
+
+void supervisor_stop(struct supervisor *supervisor)
+{
+    struct active *next = NULL;
+
+    if (supervisor->is_stopped) {
+        return;
+    }
+    supervisor->is_stopped = true;
+    for (struct active *active = supervisor->actives; active; active = next) {
+        next = active->next;
+        if (active->phase != ACTIVE_PHASE_CLOSING) {
+            active_close(active);
+        }
+    }
+    uv_close((uv_handle_t *)&supervisor->tick, NULL);
+    uv_close((uv_handle_t *)&supervisor->busy, NULL);
+}
+
+void supervisor_destroy(struct supervisor *supervisor)
+{
+    if (supervisor) {
+        assert(!supervisor->actives);
+        free(supervisor->stale_runs);
+        free(supervisor);
+    }
+}

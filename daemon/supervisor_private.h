@@ -1,0 +1,140 @@
+/*
+ * supervisor_private — what the parts of the supervisor share: supervisor.c (transaction,
+ * requests), attempt_start.c (launch), attempt_end.c (end), attempt_adopt.c (restart),
+ * run_progress.c (records).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "daemon/attempt_files.h"
+#include "daemon/launcher.h"
+#include "daemon/outcome.h"
+#include "daemon/supervisor.h"
+
+/*
+ *   INTENDED ─commit─► PREPARING ─spawn─► WAITING ─shim.json─► RUNNING
+ *                          │      adopted ──┴──────────────────► │
+ *                          │ failed              shim gone       │
+ *                          │         GATHERING ◄─────────────────┘
+ *                          └──────────────► │ outcome known
+ *                                        DRAINING ─records read─► ENDED ─commit─► CLOSING
+ */
+enum active_phase {
+    ACTIVE_PHASE_INTENDED,  /* attempt_starting is appended */
+    ACTIVE_PHASE_PREPARING, /* the pool makes folders and files */
+    ACTIVE_PHASE_WAITING,   /* a shim lives and has not said yet who it is */
+    ACTIVE_PHASE_RUNNING,
+    ACTIVE_PHASE_GATHERING, /* the shim is gone; the pool looks at what it left */
+    ACTIVE_PHASE_DRAINING,  /* the outcome is known; the last records are being read */
+    ACTIVE_PHASE_ENDED,     /* attempt_ended is appended */
+    ACTIVE_PHASE_CLOSING,   /* only its handles are left */
+};
+
+/* An attempt that has not ended. Freed when it is CLOSING and its last handle is closed. */
+struct active {
+    struct supervisor *supervisor;
+    struct active *next;
+    enum active_phase phase;
+    int64_t job;
+    int number;
+    char id[ATTEMPT_ID_BYTES];
+    int ranks;
+    struct cpu_list cpus;
+    char folder[PATH_BYTES_MAX];
+    char run_folder[PATH_BYTES_MAX];
+    char token[TOKEN_HEX_BYTES]; /* "" until known */
+
+    /* attempt_started and the request to stop: appended, and committed. */
+    bool is_start_appended;
+    bool is_start_committed;
+    bool is_stop_appended;
+    bool is_stop_committed;
+
+    pid_t child;  /* the shim, when it is our own child; 0: adopted */
+    int pidfd;    /* -1: none */
+    int ready_fd; /* -1: none, or done with */
+    int fence_fd; /* attempt.lock, held by us so that no late shim starts; -1: not */
+    uv_poll_t exit_poll;
+    uv_poll_t ready_poll;
+    int open_handles;
+    bool has_exit_poll;
+    bool has_ready_poll;
+
+    struct launch_work *launch_work; /* in the pool; NULL: none */
+    struct gather_work *gather_work;
+    struct outcome outcome; /* from DRAINING on */
+    bool is_run_forgotten;  /* its records are being read from the start again */
+
+    bool is_attached; /* rank 0 is connected */
+    int64_t reported_ms;
+};
+
+struct supervisor {
+    uv_loop_t *loop;
+    struct queue *queue;
+    struct metrics *metrics;
+    struct supervisor_config config;
+    ingest_record_fn *on_record;
+    void *context;
+    struct mpirun mpirun; /* major 0: not looked for yet */
+    struct active *actives;
+    bool is_plan_needed;
+    bool is_stopped;
+    uv_timer_t tick;     /* what waits for something outside is looked at again */
+    uv_idle_t busy;      /* active while there are records to read */
+    int64_t *stale_runs; /* jobs whose records are to be read, the last first */
+    size_t stale_count;
+};
+
+/* How often files are looked at when nobody tells us, and failed steps are tried again. */
+#define SUPERVISOR_TICK_MS 100
+
+/* ---- supervisor.c ---- */
+struct active *active_find(struct supervisor *supervisor, int64_t job, int attempt);
+/* New, linked, in the phase INTENDED, its slots not taken yet. */
+MUST_USE enum status active_create(struct active **out, struct supervisor *supervisor, int64_t job,
+                                   int number, const char *id, int ranks,
+                                   const struct cpu_list *cpus, struct error *err);
+/* Closes all handles; the memory follows when they are closed. Slots are free from here on. */
+void active_close(struct active *active);
+/* The ranks of a job's spec; 0 for a kind that does not run under MPI. */
+MUST_USE enum status job_ranks(struct supervisor *supervisor, const struct job *job, int *out,
+                               struct error *err);
+void active_free_when_idle(struct active *active);
+/* Lets the tick and the reading between other work run when, and only when, they are needed. */
+void supervisor_update_timers(struct supervisor *supervisor);
+
+/* ---- attempt_start.c ---- */
+void active_prepare(struct active *active);
+/* Reads shim.json and appends attempt_started. */
+MUST_USE enum status active_started(struct active *active, struct error *err);
+/* Begins to watch the shim. Takes pidfd over. */
+MUST_USE enum status active_watch_exit(struct active *active, int pidfd, struct error *err);
+void active_close_ready(struct active *active);
+
+/* ---- attempt_end.c ---- */
+void active_exit_seen(struct active *active);
+/* Has the pool find out how it ended. */
+void active_gather(struct active *active);
+/* For an attempt whose outcome is known: its records, then its end. */
+void active_drain(struct active *active);
+/* The outcome of an attempt that could not be launched. */
+void active_launch_failed(struct active *active, const struct error *why);
+/* Appends attempt_ended and what follows for the job; at a failure it stays DRAINING. */
+void active_finish(struct active *active);
+
+/* ---- attempt_adopt.c ---- */
+MUST_USE enum status supervisor_adopt_all(struct supervisor *supervisor, struct error *err);
+/* Looks at the attempt folder of a WAITING attempt that is not our child. */
+void active_adopt(struct active *active);
+
+/* ---- run_progress.c ---- */
+/* One slice of the attempt's records; true at the end of the file. Failures are logged and count
+ * as the end. */
+bool active_read_records(struct active *active);
+/* One slice of the newest stale run. */
+void supervisor_read_stale(struct supervisor *supervisor);

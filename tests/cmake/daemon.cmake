@@ -1,0 +1,7 @@
+# remorad that dies at a point it is told, and a worker that does what its job's name says.
+add_executable(remorad-fault ${PROJECT_SOURCE_DIR}/daemon/main.c ${PROJECT_SOURCE_DIR}/tests/support/fault_points.c)
+target_link_libraries(remorad-fault PRIVATE remora_daemon remora_options)
+add_executable(scripted-worker ${PROJECT_SOURCE_DIR}/tests/support/scripted_worker.c)
+target_link_libraries(scripted-worker PRIVATE remora_rpc remora_shards remora_base remora_options)
+set_target_properties(remorad-fault scripted-worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+

@@ -1,0 +1,274 @@
+#include "proto/base/json.h"
+#include "proto/spec/prepare_spec.h"
+#include "proto/spec/presets.h"
+#include "proto/spec/spec.h"
+#include "proto/spec/train_spec.h"
+#include "tests/support/spec_example.h"
+#include "tests/support/test.h"
+
+/* A valid spec with overrides (NULL-terminated). */
+static json_t *valid(const char *yaml, const char *const *overrides)
+{
+    struct error err = {0};
+    json_t *spec = NULL;
+    assert_ok(spec_parse(&spec, yaml, strlen(yaml), SPEC_FORMAT_YAML, "a.yaml", &err), &err);
+    for (; overrides && *overrides; overrides++) {
+        assert_ok(spec_override(spec, *overrides, &err), &err);
+    }
+    assert_ok(spec_validate(spec, &err), &err);
+    return spec;
+}
+
+static void every_field_of_the_example_is_read(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct train_spec t;
+    json_t *spec = valid(SPEC_EXAMPLE_YAML, NULL);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_string_equal(t.name, "pubmed-demo");
+    assert_string_equal(t.model.preset, "llama-9m");
+    assert_string_equal(t.model.tokenizer, "out/tokenizer.model");
+    assert_int_equal(t.model.tokenizer_vocab_size, 0);
+    assert_int_equal(t.model.hidden_size, 128);
+    assert_int_equal(t.model.intermediate_size, 352);
+    assert_int_equal(t.model.num_hidden_layers, 4);
+    assert_int_equal(t.model.num_attention_heads, 4);
+    assert_true(t.model.rms_norm_eps == 1e-6 && t.model.rope_theta == 10000.0);
+    assert_true(t.model.initializer_range == 0.02);
+    assert_int_equal(t.data.train_count, 1);
+    assert_string_equal(t.data.train[0].shards, "out/train");
+    assert_true(t.data.train[0].weight == 1.0);
+    assert_int_equal(t.data.train[0].files.pattern_count, 0);
+    assert_string_equal(t.data.validation.shards, "out/validation");
+    assert_int_equal(t.data.validation.sequences, 64);
+    assert_int_equal(t.data.sequence_length, 256);
+    assert_int_equal(t.method.name, METHOD_NAME_REMORA);
+    assert_int_equal(t.method.r, 20);
+    assert_int_equal(t.method.merge_every, 120);
+    assert_true(t.optimizer.lr == 1e-3 && t.optimizer.eps == 1e-8);
+    assert_true(t.optimizer.betas[0] == 0.9 && t.optimizer.betas[1] == 0.999);
+    assert_true(t.optimizer.weight_decay == 0.0 && t.optimizer.clip_norm == 1.0);
+    assert_int_equal(t.schedule.name, SCHEDULE_NAME_JAGGED_COSINE);
+    assert_int_equal(t.schedule.warmup, 60);
+    assert_int_equal(t.schedule.restart_warmup, 6);
+    assert_true(t.schedule.min_lr_ratio == 0.1);
+    assert_int_equal(t.batch.global, 32);
+    assert_int_equal(t.batch.micro, 8);
+    assert_int_equal(t.steps, 600);
+    assert_int_equal(t.tokens, 0);
+    assert_true(t.epochs == 0.0);
+    assert_int_equal(t.seed, 0);
+    assert_int_equal(t.compute.backend, COMPUTE_BACKEND_AUTO);
+    assert_int_equal(t.compute.dtype, COMPUTE_DTYPE_AUTO);
+    assert_int_equal(t.launch.ranks, 2);
+    assert_int_equal(t.launch.threads_per_rank, 1);
+    assert_int_equal(t.checkpoint.every, 100);
+    assert_int_equal(t.checkpoint.keep_last, 2);
+    assert_int_equal(t.evaluate.every, 100);
+    assert_int_equal(t.retry.max_attempts, 3);
+    json_decref(spec);
+}
+
+static void defaults_are_what_the_schema_says(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct train_spec t;
+    json_t *spec = valid(SPEC_SMALLEST_YAML, NULL);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_int_equal(t.method.name, METHOD_NAME_FULL);
+    assert_int_equal(t.method.r, 0);
+    assert_int_equal(t.schedule.name, SCHEDULE_NAME_CONSTANT);
+    assert_int_equal(t.schedule.warmup, 0);
+    assert_true(t.schedule.min_lr_ratio == 1.0);
+    assert_true(t.optimizer.betas[1] == 0.999 && t.optimizer.clip_norm == 1.0);
+    assert_true(t.epochs == 2.0);
+    assert_int_equal(t.launch.ranks, 1);
+    assert_int_equal(t.checkpoint.keep_last, 2);
+    json_decref(spec);
+}
+
+static void files_and_a_config_are_read(void **state)
+{
+    (void)state;
+    static const char *const overrides[] = {
+        "model={config: {hidden_size: 12, intermediate_size: 20, num_hidden_layers: 3, "
+        "num_attention_heads: 2, rope_theta: 500000}, tokenizer: {train: 400}}",
+        "data.train=[{files: [/a, '/b*'], format: jsonl, text_field: body, weight: 3}, {files: /c}]",
+        "data.validation={fraction: 0.25}", "seed=9007199254740991", NULL};
+    struct error err = {0};
+    struct train_spec t;
+    json_t *spec = valid(SPEC_SMALLEST_YAML, overrides);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_null(t.model.preset);
+    assert_null(t.model.tokenizer);
+    assert_int_equal(t.model.tokenizer_vocab_size, 400);
+    assert_int_equal(t.model.hidden_size, 12);
+    assert_int_equal(t.model.intermediate_size, 20);
+    assert_int_equal(t.model.num_hidden_layers, 3);
+    assert_int_equal(t.model.num_attention_heads, 2);
+    assert_true(t.model.rope_theta == 500000.0);
+    assert_int_equal(t.data.train_count, 2);
+    assert_null(t.data.train[0].shards);
+    assert_int_equal(t.data.train[0].files.pattern_count, 2);
+    assert_string_equal(t.data.train[0].files.patterns[1], "/b*");
+    assert_int_equal(t.data.train[0].files.format, TEXT_FORMAT_JSONL);
+    assert_string_equal(t.data.train[0].files.text_field, "body");
+    assert_true(t.data.train[0].weight == 3.0);
+    assert_string_equal(t.data.train[1].files.patterns[0], "/c");
+    assert_int_equal(t.data.train[1].files.format, TEXT_FORMAT_AUTO);
+    assert_null(t.data.validation.shards);
+    assert_true(t.data.validation.fraction == 0.25);
+    assert_true(t.seed == JSON_INTEGER_MAX);
+    json_decref(spec);
+}
+
+static void a_prepare_spec_is_read(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct prepare_spec p;
+    struct train_spec t;
+    json_t *spec = valid(SPEC_PREPARE_YAML, NULL);
+    assert_ok(prepare_spec_read(&p, spec, &err), &err);
+    assert_string_equal(p.name, "p");
+    assert_int_equal(p.inputs.pattern_count, 2);
+    assert_string_equal(p.inputs.patterns[0], "*.xml.gz");
+    assert_int_equal(p.inputs.format, TEXT_FORMAT_AUTO);
+    assert_string_equal(p.inputs.text_field, "text");
+    assert_null(p.tokenizer);
+    assert_int_equal(p.tokenizer_vocab_size, 4096);
+    assert_true(p.validation_fraction == 0.02);
+    assert_string_equal(p.output, "out");
+    assert_int_equal(p.seed, 0);
+    assert_int_equal(train_spec_read(&t, spec, &err), STATUS_INVALID);
+    assert_string_equal(err.field, "kind");
+    json_decref(spec);
+    spec = valid(SPEC_SMALLEST_YAML, NULL);
+    assert_int_equal(prepare_spec_read(&p, spec, &err), STATUS_INVALID);
+    assert_string_equal(err.field, "kind");
+    json_decref(spec);
+}
+
+static void steps_come_from_tokens_and_epochs(void **state)
+{
+    (void)state;
+    /* A step of the example is 32 × 256 = 8192 tokens, a cycle 120 steps. */
+    static const struct {
+        const char *overrides[3];
+        int64_t sequences;
+        int64_t steps;       /* 0: refused */
+        const char *message; /* when it is */
+    } cases[] = {
+        {{NULL}, 0, 600, NULL},
+        {{"steps=null", "tokens=4915200", NULL}, 0, 600, NULL},
+        {{"steps=null", "tokens=4915199", NULL}, 0, 480, NULL},
+        {{"steps=null", "tokens=983040", NULL}, 0, 120, NULL},
+        {{"steps=null", "tokens=983039", NULL}, 0, 0, "tokens: is less than a cycle"},
+        {{"steps=null", "epochs=1", NULL}, 120 * 32 + 31, 120, NULL},
+        {{"steps=null", "epochs=2.5", NULL}, 120 * 32, 240, NULL},
+        {{"steps=null", "epochs=0.5", NULL}, 120 * 32, 0, "epochs: is less than a cycle"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct error err = {0};
+        struct train_spec t;
+        int64_t steps = 0;
+        json_t *spec = valid(SPEC_EXAMPLE_YAML, cases[i].overrides);
+        assert_ok(train_spec_read(&t, spec, &err), &err);
+        enum status status = train_spec_steps(&steps, &t, cases[i].sequences, &err);
+        assert_int_equal(steps, cases[i].steps);
+        if (cases[i].steps) {
+            assert_ok(status, &err);
+        } else {
+            assert_int_equal(status, STATUS_INVALID);
+            assert_contains(err.message, cases[i].message);
+        }
+        json_decref(spec);
+    }
+}
+
+static void steps_without_cycles_are_whole(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct train_spec t;
+    int64_t steps = 0;
+    json_t *spec = valid(SPEC_SMALLEST_YAML, NULL); /* 2 epochs, batch 2 */
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_ok(train_spec_steps(&steps, &t, 5, &err), &err);
+    assert_int_equal(steps, 5);
+    assert_int_equal(train_spec_steps(&steps, &t, 0, &err), STATUS_INVALID);
+    assert_contains(err.message, "epochs: is less than a step");
+    assert_contains(err.hint, "2 sequences of 8 tokens");
+    json_decref(spec);
+
+    static const char *const late[] = {"schedule={name: linear, warmup: 5}", NULL};
+    spec = valid(SPEC_SMALLEST_YAML, late);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_int_equal(train_spec_steps(&steps, &t, 5, &err), STATUS_INVALID);
+    assert_string_equal(err.field, "schedule.warmup");
+    assert_ok(train_spec_steps(&steps, &t, 6, &err), &err);
+    json_decref(spec);
+}
+
+static void the_schema_lists_the_presets(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct schema *schema = NULL;
+    assert_ok(spec_schema(&schema, &err), &err);
+    const json_t *node = json_object_get(schema_document(schema), "$defs");
+    static const char *const path[] = {"train",      "properties", "model",
+                                       "properties", "preset",     "enum"};
+    for (size_t i = 0; i < sizeof path / sizeof path[0]; i++) {
+        node = json_object_get(node, path[i]);
+    }
+    assert_int_equal(json_array_size(node), model_preset_count);
+    for (size_t i = 0; i < model_preset_count; i++) {
+        assert_string_equal(json_string_value(json_array_get(node, i)), model_presets[i].name);
+        assert_ptr_equal(model_preset_find(model_presets[i].name), &model_presets[i]);
+        assert_int_equal(model_presets[i].hidden_size % model_presets[i].num_attention_heads, 0);
+    }
+    assert_null(model_preset_find("llama-8m"));
+}
+
+/* Parameters of each preset with the paper's vocabulary, in millions, as methods are compared. */
+static void the_presets_have_the_published_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double millions;
+    } sizes[] = {
+        {"llama-9m", 9.02},     {"llama-20m", 19.60},    {"llama-35m", 35.27},
+        {"llama-40m", 42.48},   {"llama-60m", 58.18},    {"llama-71m", 70.68},
+        {"llama-100m", 100.12}, {"llama-130m", 134.26},  {"llama-250m", 247.52},
+        {"llama-350m", 368.17}, {"llama-1.3b", 1339.49}, {"llama-3b", 2686.34},
+        {"llama-7b", 6739.23},
+    };
+    assert_int_equal(sizeof sizes / sizeof sizes[0], model_preset_count);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const struct model_preset *p = model_preset_find(sizes[i].name);
+        assert_non_null(p);
+        const int64_t C = p->hidden_size;
+        const int64_t layer = 4 * C * C + 3 * C * p->intermediate_size + 2 * C;
+        const double total = (double)(2 * 32100 * C + p->num_hidden_layers * layer + C) / 1e6;
+        assert_true(total > sizes[i].millions - 0.006 && total < sizes[i].millions + 0.006);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_field_of_the_example_is_read),
+        cmocka_unit_test(defaults_are_what_the_schema_says),
+        cmocka_unit_test(files_and_a_config_are_read),
+        cmocka_unit_test(a_prepare_spec_is_read),
+        cmocka_unit_test(steps_come_from_tokens_and_epochs),
+        cmocka_unit_test(steps_without_cycles_are_whole),
+        cmocka_unit_test(the_schema_lists_the_presets),
+        cmocka_unit_test(the_presets_have_the_published_sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
