@@ -67,6 +67,13 @@ static void gathered(uv_work_t *request, int uv_status)
                  active->number, work->outcome.left);
     } else {
         active->outcome = work->outcome;
+        if (active->child > 0 && active->outcome.exit.never_started) {
+            /* Not a daemon's death, but a failure of the launch: it counts, or it might go on so
+             * for ever. */
+            active->outcome.exit.never_started = false;
+            (void)snprintf(active->outcome.exit.message, sizeof active->outcome.exit.message,
+                           "the shim ended before it had started anything");
+        }
         active_drain(active);
     }
     free(work);

@@ -174,8 +174,6 @@ static enum status open_stores(struct service *service, const char *folder, stru
                        "keep '%s' aside (the run folders under '%s/jobs' are untouched) and "
                        "start again with a backup, or without it",
                        path, folder);
-    } else if (status == STATUS_NO_SPACE) {
-        error_set_hint(err, "make room on the disk of '%s'", folder);
     }
     if (status == STATUS_OK) {
         status = path_printf(path, err, "%s/metrics.db", folder);
@@ -255,6 +253,9 @@ enum status service_create(struct service **out, const struct service_config *co
     service->started_ns = sys_monotonic_ns();
     enum status status = open_parts(service, err);
     if (status) {
+        if (status == STATUS_NO_SPACE) {
+            error_set_hint(err, "make room on the disk of '%s'", config->supervisor.state_folder);
+        }
         service_destroy(service);
         return status;
     }

@@ -131,10 +131,10 @@ class Remorad:
 
     def finish(self):
         """Ends the daemon and what is left of its jobs; then the log must replay to the tables."""
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
-        self.process.wait(30)
+            self.process.wait(30)
         for pid in self.job_processes():
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -144,6 +144,8 @@ class Remorad:
         self.check()
 
     def check(self):
+        if not (self.state / "queue.db").exists():
+            return
         result = subprocess.run([str(harness.BIN / "remorad"), "--check", "--state-dir",
                                  str(self.state)], capture_output=True, text=True, check=False)
         self.case.assertEqual(result.returncode, 0, result.stderr)

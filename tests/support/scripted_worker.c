@@ -200,6 +200,9 @@ static void send_one_away(void)
         if (fork() == 0) {
             (void)signal(SIGTERM, SIG_IGN);
             (void)prctl(PR_SET_NAME, "sent-away");
+            for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+                (void)close(fd); /* mpirun would wait for the end of its pipe */
+            }
             for (;;) {
                 sleep_ms(1000);
             }
@@ -264,7 +267,8 @@ static void run_step(struct script *script, int64_t step)
         record(script, "evaluation", step, json_pack("{s:f, s:f}", "loss", 2.0, "perplexity", 7.4));
         record(script, "checkpoint", step, json_pack("{s:s, s:i}", "path", "p", "bytes", 10));
     }
-    if (step == script->steps / 2 &&
+    bool is_halfway = step >= script->steps / 2;
+    if (is_halfway &&
         (is_called(script, "doomed") || (is_called(script, "crash") && script->attempt == 1))) {
         (void)raise(SIGKILL);
     }
