@@ -136,6 +136,16 @@ static void a_closed_connection_is_made_again(void **state)
     rpc_server_stop(&server);
 }
 
+/* Polls until the daemon has taken all. */
+static void drain(void)
+{
+    for (int i = 0; i < 10000 && rpc_link_backlog_bytes(worker) > 0; i++) {
+        assert_int_equal(rpc_link_poll(worker, 0), RPC_LINK_UP);
+        sleep_ms(1);
+    }
+    assert_int_equal(rpc_link_backlog_bytes(worker), 0);
+}
+
 /* Reads nothing until it is told to, like a daemon that is stopped. */
 static void read_late(struct rpc_server *s)
 {
@@ -179,12 +189,9 @@ static void a_stopped_daemon_costs_no_time(void **state)
     assert_int_equal(rpc_link_poll(worker, 0), RPC_LINK_UP);
 
     (void)sem_post(&go); /* everything that was taken arrives, whole */
-    for (int i = 0; i < 10000 && rpc_link_backlog_bytes(worker) > 0; i++) {
-        assert_int_equal(rpc_link_poll(worker, 0), RPC_LINK_UP);
-        sleep_ms(1);
-    }
-    assert_int_equal(rpc_link_backlog_bytes(worker), 0);
+    drain();
     assert_true(rpc_link_notify(worker, "worker.report", params));
+    drain();
     rpc_link_destroy(worker);
     worker = NULL;
     rpc_server_stop(&server);

@@ -151,6 +151,51 @@ static void a_prepare_spec_is_read(void **state)
     json_decref(spec);
 }
 
+/* A word that the schema lists and train_spec.c lacks would be an assertion in the worker. */
+static void every_word_of_the_schema_is_read(void **state)
+{
+    (void)state;
+    static const char *const overrides[][2] = {
+        {"method={name: full}", NULL},
+        {"method={name: mora, r: 4}", NULL},
+        {"method={name: remora, r: 4, merge_every: 1}", NULL},
+        {"schedule={name: cosine}", NULL},
+        {"schedule={name: linear}", NULL},
+        {"schedule={name: constant}", NULL},
+        {"compute.backend=auto", NULL},
+        {"compute.backend=cpu", NULL},
+        {"compute.dtype=auto", NULL},
+        {"compute.dtype=fp32", NULL},
+        {"data.train[0]={files: /a, format: auto}", NULL},
+        {"data.train[0]={files: /a, format: medline}", NULL},
+        {"data.train[0]={files: /a, format: jsonl}", NULL},
+        {"data.train[0]={files: /a, format: text}", NULL},
+    };
+    for (size_t i = 0; i < sizeof overrides / sizeof overrides[0]; i++) {
+        struct error err = {0};
+        struct train_spec t;
+        json_t *spec = valid(SPEC_SMALLEST_YAML, overrides[i]);
+        assert_ok(train_spec_read(&t, spec, &err), &err);
+        json_decref(spec);
+    }
+    /* The list above is complete: whoever adds a word to the schema adds it there, too. */
+    struct error err = {0};
+    const struct schema *schema = NULL;
+    assert_ok(spec_schema(&schema, &err), &err);
+    const json_t *defs = json_object_get(schema_document(schema), "$defs");
+    const json_t *train = json_object_get(json_object_get(defs, "train"), "properties");
+    const json_t *compute = json_object_get(json_object_get(train, "compute"), "properties");
+    const json_t *backend = json_object_get(json_object_get(compute, "backend"), "enum");
+    const json_t *dtype = json_object_get(json_object_get(compute, "dtype"), "enum");
+    assert_int_equal(json_array_size(json_object_get(json_object_get(train, "method"), "oneOf")),
+                     3);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(train, "schedule"), "oneOf")),
+                     4);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(defs, "format"), "enum")), 4);
+    assert_int_equal(json_array_size(backend), 2);
+    assert_int_equal(json_array_size(dtype), 2);
+}
+
 static void steps_come_from_tokens_and_epochs(void **state)
 {
     (void)state;
@@ -265,6 +310,7 @@ int main(void)
         cmocka_unit_test(defaults_are_what_the_schema_says),
         cmocka_unit_test(files_and_a_config_are_read),
         cmocka_unit_test(a_prepare_spec_is_read),
+        cmocka_unit_test(every_word_of_the_schema_is_read),
         cmocka_unit_test(steps_come_from_tokens_and_epochs),
         cmocka_unit_test(steps_without_cycles_are_whole),
         cmocka_unit_test(the_schema_lists_the_presets),
