@@ -154,11 +154,19 @@ static size_t word_end(const char *text, size_t size)
     return (size_t)(space - text);
 }
 
+/* The character that models write for a space, itself in a text, joins the spaces around it to runs
+ * that may be one piece. */
+static bool has_space_mark(const char *text, size_t size)
+{
+    static const char mark[] = "\xe2\x96\x81";
+    return memmem(text, size, mark, sizeof mark - 1) != NULL;
+}
+
 enum status encoder_encode(struct encoder *encoder, const char *text, size_t size,
                            const struct token_list **out, struct error *err)
 {
     *out = &encoder->text;
-    if (!encoder->words) {
+    if (!encoder->words || has_space_mark(text, size)) {
         return tokenizer_encode(encoder->tokenizer, text, size, &encoder->text, err);
     }
     encoder->text.count = 0;

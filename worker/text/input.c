@@ -13,6 +13,7 @@
 #include "proto/base/file.h"
 #include "proto/base/limits.h"
 #include "proto/base/sys.h"
+#include "worker/text/prepare_json.h"
 
 static enum status no_memory(struct error *err)
 {
@@ -80,6 +81,16 @@ static bool has_text_name(const char *name)
 static enum status add_folder(struct input_list *list, const char *folder, int depth,
                               struct error *err);
 
+/* Outputs often lie beside the texts; their JSON is no text. */
+static bool is_output(const char *path)
+{
+    char marker[PATH_BYTES_MAX];
+    struct error ignored;
+    return ends_with(path, strlen(path), ".partial") ||
+           (path_printf(marker, &ignored, "%s/%s", path, PREPARE_JSON) == STATUS_OK &&
+            file_exists(marker));
+}
+
 static enum status add_entry(struct input_list *list, const char *folder, const char *name,
                              int depth, struct error *err)
 {
@@ -94,7 +105,7 @@ static enum status add_entry(struct input_list *list, const char *folder, const 
         return error_from_errno(err, errno, "'%s'", path);
     }
     if (S_ISDIR(info.st_mode)) {
-        return add_folder(list, path, depth + 1, err);
+        return is_output(path) ? STATUS_OK : add_folder(list, path, depth + 1, err);
     }
     if (S_ISLNK(info.st_mode) && (stat(path, &info) != 0 || S_ISDIR(info.st_mode))) {
         list->skipped++;

@@ -91,11 +91,14 @@ static enum status lock_folder(struct staging *staging, struct error *err)
     for (int i = 0; i < LOCK_TRIES; i++) {
         enum status status = folder_create(staging->folder, 0777, err);
         if (status) {
+            (void)rmdir(staging->folder); /* made, but not durable */
             return status;
         }
         int fd = sys_open(staging->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
         if (fd < 0) {
-            return error_from_errno(err, errno, "'%s'", staging->folder);
+            status = error_from_errno(err, errno, "'%s'", staging->folder);
+            (void)rmdir(staging->folder); /* unless it holds something */
+            return status;
         }
         if (sys_flock(fd, LOCK_EX | LOCK_NB) != 0) {
             status = errno == EWOULDBLOCK
