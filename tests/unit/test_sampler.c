@@ -128,7 +128,7 @@ static void seeking_equals_streaming(void **state)
 
 static void impossible_weights_are_refused(void **state)
 {
-    static const double weights[] = {0.0, -1.0, NAN, INFINITY, 1e-9};
+    static const double weights[] = {0.0, -1.0, (double)NAN, (double)INFINITY, 1e-9};
     struct error err;
     (void)state;
 

@@ -1,7 +1,6 @@
 #include "worker/convert/checkpoint_path.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,14 +69,28 @@ static enum status read_digest(struct digest *out, const char *path, struct erro
     return status;
 }
 
+/* Reads "<step>-<generation>.json"; false for another name. */
+static bool parse_name(const char *name, struct checkpoint_ref *ref)
+{
+    char *end = NULL;
+
+    ref->step = strtoll(name, &end, 10);
+    if (end == name || *end != '-') {
+        return false;
+    }
+    const char *second = end + 1;
+    ref->generation = strtoll(second, &end, 10);
+    return end != second && strcmp(end, ".json") == 0 && ref->step >= 0 && ref->generation > 0;
+}
+
 static enum status open_manifest(struct found_checkpoint *found, const char *path,
                                  struct error *err)
 {
-    const char *name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
+    const char *slash = strrchr(path, '/');
     struct checkpoint_ref ref = {0};
     char folder[PATH_BYTES_MAX];
 
-    if (sscanf(name, "%" SCNd64 "-%" SCNd64 ".json", &ref.step, &ref.generation) != 2) {
+    if (!parse_name(slash == NULL ? path : slash + 1, &ref)) {
         return error_set(err, STATUS_INVALID, "'%s' is no manifest of a checkpoint", path);
     }
     enum status status = read_digest(&ref.digest, path, err);

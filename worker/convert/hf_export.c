@@ -18,21 +18,18 @@ static enum status write_json(const struct hf_export *what, const char *name, js
                               struct error *err)
 {
     char path[PATH_BYTES_MAX];
-    enum status status = STATUS_OK;
 
     /* Indented: people read these. */
     char *text = value == NULL ? NULL : json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS);
+    json_decref(value);
     if (text == NULL) {
-        status = error_set(err, STATUS_NO_MEMORY, "no memory for '%s'", name);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for '%s'", name);
     }
-    if (!status) {
-        status = path_printf(path, err, "%s/%s", what->folder, name);
-    }
+    enum status status = path_printf(path, err, "%s/%s", what->folder, name);
     if (!status) {
         status = file_write(path, text, strlen(text), 0644, err);
     }
     free(text);
-    json_decref(value);
     return status;
 }
 

@@ -92,7 +92,7 @@ static enum status write_json(const struct run_folder *folder, const char *name,
 }
 
 /* Appends to path the way to the first value in which a and b differ; false when they do not. */
-static bool find_difference(struct bytes *path, const json_t *a, const json_t *b)
+static bool find_difference(struct bytes *path, json_t *a, json_t *b)
 {
     size_t size = path->size;
     const char *key = NULL;
@@ -102,14 +102,14 @@ static bool find_difference(struct bytes *path, const json_t *a, const json_t *b
         return !json_equal(a, b);
     }
     /* Keys of b that a has not: looked for from the other side, one level only. */
-    json_object_foreach((json_t *)(uintptr_t)b, key, value)
+    json_object_foreach(b, key, value)
     {
         if (json_object_get(a, key) == NULL) {
             bytes_printf(path, "%s%s", size > 0 ? "." : "", key);
             return true;
         }
     }
-    json_object_foreach((json_t *)(uintptr_t)a, key, value)
+    json_object_foreach(a, key, value)
     {
         bytes_printf(path, "%s%s", size > 0 ? "." : "", key);
         if (find_difference(path, value, json_object_get(b, key))) {
@@ -121,8 +121,7 @@ static bool find_difference(struct bytes *path, const json_t *a, const json_t *b
     return false;
 }
 
-enum status run_folder_set_spec(const struct run_folder *folder, const json_t *spec,
-                                struct error *err)
+enum status run_folder_set_spec(const struct run_folder *folder, json_t *spec, struct error *err)
 {
     struct bytes path = {0};
     json_t *before = NULL;
@@ -144,14 +143,14 @@ enum status run_folder_set_spec(const struct run_folder *folder, const json_t *s
 }
 
 enum status run_folder_check_inputs(const struct run_folder *folder, const json_t *spec,
-                                    const json_t *submitted, struct error *err)
+                                    json_t *submitted, struct error *err)
 {
     json_t *taken = NULL;
 
     enum status status = read_json(folder, "inputs.json", &taken, err);
     bool is_first = !status && taken == NULL;
     if (is_first && submitted != NULL) {
-        taken = json_incref((json_t *)(uintptr_t)submitted);
+        taken = json_incref(submitted);
     } else if (is_first) {
         status = spec_inputs(&taken, spec, err);
     }
@@ -176,8 +175,8 @@ static void print_value(struct bytes *out, const json_t *value)
     }
 }
 
-enum status run_folder_pin(const struct run_folder *folder, const json_t *pins,
-                           struct bytes *differences, struct error *err)
+enum status run_folder_pin(const struct run_folder *folder, json_t *pins, struct bytes *differences,
+                           struct error *err)
 {
     json_t *before = NULL;
     const char *key = NULL;
@@ -187,7 +186,7 @@ enum status run_folder_pin(const struct run_folder *folder, const json_t *pins,
     if (status || before == NULL) {
         return status ? status : write_json(folder, "pinned.json", pins, err);
     }
-    json_object_foreach((json_t *)(uintptr_t)pins, key, value)
+    json_object_foreach(pins, key, value)
     {
         const json_t *pinned = json_object_get(before, key);
         if (!json_equal(pinned, value)) {

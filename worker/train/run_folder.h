@@ -32,17 +32,17 @@ void run_folder_close(struct run_folder *folder);
 
 /* The folder becomes that of spec, or already is: else STATUS_CONFLICT names the first field that
  * differs. */
-MUST_USE enum status run_folder_set_spec(const struct run_folder *folder, const json_t *spec,
+MUST_USE enum status run_folder_set_spec(const struct run_folder *folder, json_t *spec,
                                          struct error *err);
 
 /* Compares what spec names with the digests in inputs.json; the first attempt writes that from
  * submitted (what the daemon recorded, NULL: taken now). STATUS_CONFLICT names what changed. */
 MUST_USE enum status run_folder_check_inputs(const struct run_folder *folder, const json_t *spec,
-                                             const json_t *submitted, struct error *err);
+                                             json_t *submitted, struct error *err);
 
 /* The first attempt writes pins. A later one appends to *differences what is not as it was then
  * ("isa avx512 → avx2, "), empty when all is. */
-MUST_USE enum status run_folder_pin(const struct run_folder *folder, const json_t *pins,
+MUST_USE enum status run_folder_pin(const struct run_folder *folder, json_t *pins,
                                     struct bytes *differences, struct error *err);
 
 /* Copies the tokenizer's model unless it is there. */

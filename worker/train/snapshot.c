@@ -67,7 +67,7 @@ static enum status describe(const struct trainer *trainer, json_t **out, struct 
         (json_int_t)trainer->spec->seed, "counters", "step", (json_int_t)progress->step, "sampler",
         "version", SAMPLER_VERSION, "step", (json_int_t)progress->step, "tokens",
         (json_int_t)progress->tokens, "receipt", digest_json(&progress->receipt));
-    json_t *meta = json_copy((json_t *)(uintptr_t)trainer->identity);
+    json_t *meta = json_copy(trainer->identity);
 
     if (meta != NULL && position != NULL) {
         json_set_real(position, "loss", progress->loss);

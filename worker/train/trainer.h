@@ -70,7 +70,7 @@ struct trainer {
     /* Rank 0's. */
     struct run_folder folder;
     struct store *store;
-    const json_t *identity; /* what every checkpoint says about its run; snapshot.h */
+    json_t *identity; /* what every checkpoint says about its run; snapshot.h */
     struct records records;
     struct reporter *reporter;
     double step_s_smooth; /* seconds a step takes, smoothed; 0: none yet */
