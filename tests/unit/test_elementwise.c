@@ -14,7 +14,7 @@ static void run_all(struct ops_run *run, const void *context)
     struct ops_tensor b = ops_input(run, n, 1.0);
     struct ops_tensor sum = ops_output(run, n);
     struct ops_tensor zeros = ops_input(run, n, 1.0);
-    double squares[2] = {NAN, NAN};
+    double squares[2] = {-1.0, -1.0};
     int64_t nonzero = -1;
 
     op->add(run->backend, sum.fast, a.fast, b.fast, n);

@@ -19,7 +19,7 @@ static void run_loss(struct ops_run *run, const void *context)
     struct ops_tensor dw = ops_input(run, s->V * s->C, 1e-3);
     uint32_t *targets = ops_tokens(run, s->N, s->V);
     const double grad_scale = 0.37;
-    double loss[3] = {NAN, NAN, NAN};
+    double loss[3] = {-1.0, -1.0, -1.0};
 
     run->backend->op->head_loss(run->backend, &loss[0], x.fast, w.fast, targets, s->N, s->C, s->V);
     run->backend->op->head_loss_backward(run->backend, &loss[1], dx.fast, dw.fast, x.fast, w.fast,
@@ -58,8 +58,8 @@ static void run_large_logits(struct ops_run *run, const void *context)
     struct ops_tensor dx = ops_output(run, 4);
     struct ops_tensor dw = ops_input(run, 50, 0.0);
     const uint32_t targets[4] = {0, 49, 7, 7};
-    double loss = NAN;
-    double expected = NAN;
+    double loss = -1.0;
+    double expected = -1.0;
     run->backend->op->head_loss_backward(run->backend, &loss, dx.fast, dw.fast, x.fast, w.fast,
                                          targets, 1.0f, 4, 1, 50);
     head_loss_backward_ref(&expected, dx.ref, dw.ref, x.ref, w.ref, targets, 1.0, 4, 1, 50);

@@ -11,6 +11,7 @@
 
 #include "worker/ops/cpu.h"
 #include "worker/ops/exp.h"
+#include "worker/ops/max.h"
 
 enum { STRIPE = 64, VECTOR = 16 };
 
@@ -134,11 +135,7 @@ static bool plan_init(struct plan *plan, struct backend *backend,
 /* s[0..valid) becomes exp(scale * (s - max)), s[valid..end) zero; gives the sum, and the max. */
 static float softmax_row(float *s, float *max_out, int64_t valid, int64_t end, float scale)
 {
-    float max = s[0];
-#pragma omp simd reduction(max : max)
-    for (int64_t u = 0; u < valid; u++) {
-        max = s[u] > max ? s[u] : max;
-    }
+    const float max = max_f32(s, valid);
     float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
     for (int64_t u = 0; u < valid; u++) {

@@ -52,7 +52,7 @@ void attention_forward_ref(double *o, double *lse, const double *q, const double
         clear(o_h, s.T, s.D, s.o_stride);
         for (int64_t t = 0; t < s.T; t++) {
             const double *q_t = q_h + t * s.q_stride;
-            double max = -INFINITY;
+            double max = -HUGE_VAL;
             for (int64_t u = 0; u <= t; u++) {
                 max = fmax(max, scale * dot(q_t, k_h + u * s.k_stride, s.D));
             }

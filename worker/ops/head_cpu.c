@@ -2,21 +2,12 @@
 
 #include "worker/ops/cpu.h"
 #include "worker/ops/exp.h"
-
-static float row_max(const float *logits, int64_t V)
-{
-    float max = logits[0];
-#pragma omp simd reduction(max : max)
-    for (int64_t v = 0; v < V; v++) {
-        max = logits[v] > max ? logits[v] : max;
-    }
-    return max;
-}
+#include "worker/ops/max.h"
 
 /* The loss of one token. */
 static double row_loss(const float *logits, uint32_t target, int64_t V)
 {
-    const float max = row_max(logits, V);
+    const float max = max_f32(logits, V);
     float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
     for (int64_t v = 0; v < V; v++) {
@@ -28,7 +19,7 @@ static double row_loss(const float *logits, uint32_t target, int64_t V)
 /* The same, and logits become dlogits. */
 static double row_loss_backward(float *logits, uint32_t target, float grad_scale, int64_t V)
 {
-    const float max = row_max(logits, V);
+    const float max = max_f32(logits, V);
     const double distance = (double)max - (double)logits[target];
     float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)

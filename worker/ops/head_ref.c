@@ -14,7 +14,7 @@ static double logit(const double *x_n, const double *w_v, int64_t C)
 /* log sum_v exp(logits[v]) of one token. */
 static double log_sum_exp(const double *x_n, const double *w, int64_t C, int64_t V)
 {
-    double max = -INFINITY;
+    double max = -HUGE_VAL;
     for (int64_t v = 0; v < V; v++) {
         max = fmax(max, logit(x_n, w + v * C, C));
     }
