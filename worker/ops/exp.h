@@ -36,13 +36,13 @@ static inline float exp_f32(float x)
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
 
-    /* 2^n in two factors, since n = 128 has no float of its own. */
+    /* 2^n in two factors, since n = 128 has no float of its own. Unsigned, as x may be NaN. */
     int32_t shifted_bits;
     memcpy(&shifted_bits, &shifted, sizeof shifted_bits);
     int32_t exponent = shifted_bits - 0x4B400000;
     int32_t half = exponent >> 1;
-    int32_t low_bits = (half + 127) * (1 << 23);
-    int32_t high_bits = (exponent - half + 127) * (1 << 23);
+    uint32_t low_bits = (uint32_t)(half + 127) << 23;
+    uint32_t high_bits = (uint32_t)(exponent - half + 127) << 23;
     float low, high;
     memcpy(&low, &low_bits, sizeof low);
     memcpy(&high, &high_bits, sizeof high);
