@@ -54,7 +54,8 @@ const char *text_format_text(enum text_format format)
     return format_words[format];
 }
 
-/* The index of object[key] in words; the schema admits no other word, which a test makes sure of. */
+/* The index of object[key] in words; the schema admits no other word, which a test makes sure of.
+ */
 static unsigned word_index(const json_t *object, const char *key, const char *const *words,
                            size_t count)
 {

@@ -31,9 +31,9 @@ struct checkpoint;
 struct checkpoint_written {
     struct checkpoint_ref ref;
     char path[PATH_BYTES_MAX]; /* of the manifest */
-    uint64_t logical_bytes; /* of all tensors */
-    uint64_t stored_bytes;  /* of all their blobs */
-    uint64_t new_bytes;     /* of the blobs that were not there before */
+    uint64_t logical_bytes;    /* of all tensors */
+    uint64_t stored_bytes;     /* of all their blobs */
+    uint64_t new_bytes;        /* of the blobs that were not there before */
 };
 
 /* Starts the checkpoint of step; the store's generation must have begun here. meta is read, not

@@ -152,7 +152,7 @@ struct shape {
 static const int64_t sizes[][4] = {{1, 1, 1, 1},        {2, 5, 7, 3},       {3, 7, 5, 5},
                                    {4, 16, 16, 1},      {3, 33, 65, 17},    {2, 40, 120, 8},
                                    {5, 384, 128, 72},   {70, 128, 128, 51}, {65, 128, 352, 98},
-                                   {64, 200, 128, 128}, {2, 96, 256, 91}, {3, 50, 300, 9}};
+                                   {64, 200, 128, 128}, {2, 96, 256, 91},   {3, 50, 300, 9}};
 
 /* The operators' defining properties hold in the references. */
 static void references_are_adjoint_and_agree_with_the_expansion(void **state)
