@@ -18,6 +18,10 @@ if(REMORA_SANITIZE)
     target_compile_options(remora_options INTERFACE
         $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${REMORA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
     target_link_options(remora_options INTERFACE -fsanitize=${REMORA_SANITIZE})
+    if(REMORA_SANITIZE MATCHES address)
+        target_sources(remora_options INTERFACE
+            $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${PROJECT_SOURCE_DIR}/tests/support/sanitizer.c>)
+    endif()
 endif()
 
 # remora_library(<name> SOURCES <file>... [PUBLIC <target>...] [PRIVATE <target>...]): one per folder.
