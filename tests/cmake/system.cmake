@@ -1,0 +1,8 @@
+# All of it together: submit, train, die, resume, real text, bad input, and what the README says.
+remora_integration_test(resume LABELS mpi)
+remora_integration_test(daemon_lost LABELS mpi)
+remora_integration_test(bad_input LABELS mpi)
+if(NOT REMORA_SANITIZE) # minutes of matrix products, which sanitizers see elsewhere
+    remora_integration_test(pubmed LABELS mpi long TIMEOUT 900)
+    remora_integration_test(readme LABELS mpi long TIMEOUT 900)
+endif()
