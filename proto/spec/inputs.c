@@ -137,6 +137,9 @@ static enum status collect_shards(struct collect *collect, const char *field, co
     if (!status) {
         status = check_tokenizer(collect, set, folder, err);
     }
+    if (!status) { /* the set's digest is over the headers; their digests over the tokens */
+        status = shard_set_verify(set, err);
+    }
     if (!status) {
         status = append_input(collect, field, "shards", folder, shard_set_digest(set), err);
     }

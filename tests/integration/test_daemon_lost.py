@@ -16,7 +16,7 @@ class DaemonLost(harness.Case):
 
     def test_a_killed_daemon_adopts_its_job_again_and_misses_no_step(self):
         daemon = self.daemon()
-        steps = 800
+        steps = 8000  # some ten seconds
         job = daemon.submit(self.long_spec(self.corpus(), "orphan", steps))
         step = random.randint(1, 20)
         harness.until("training", lambda: daemon.reached(job, step))
@@ -33,7 +33,7 @@ class DaemonLost(harness.Case):
         self.assertIn("attempt_adopted", [event["type"] for event in daemon.events(job)])
 
     def test_a_stopped_daemon_does_not_slow_a_step(self):
-        """The benchmark tests/bench/stopped_daemon does it for 30 s and prints exact figures."""
+        """tests/bench/bench stopped-daemon does it for 30 s and prints exact figures."""
         seconds = 5.0
         daemon = self.daemon()
         job = daemon.submit(self.long_spec(self.corpus(), "stopped", 20000))

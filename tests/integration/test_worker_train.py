@@ -187,18 +187,29 @@ class Refusals(training.Case):
         spec, path = self.damaged(lambda data: data[:-100])
         self.refuse(spec, 6, path.name, "data.train[0].shards")
 
+    def test_a_bad_token_is_found_before_training(self):
+        spec, path = self.damaged(lambda data: data[:400] + b"\xff\xff" + data[402:])
+        self.refuse(spec, 6, path.name, "data.train[0].shards")
+
     def test_a_bad_token_that_one_rank_meets_ends_all(self):
+        """The file is whole at the start and damaged while two ranks train on it."""
         spec, path = self.damaged(lambda data: data)
-        batch = self.worker("batches", spec, "--from", 3, "--json").json()[0]
-        sequence = struct.pack("<33H", *batch[5])  # the second rank has places 4 to 7
-        data = bytearray(path.read_bytes())
-        at = data.index(sequence)
-        data[at + 32:at + 34] = b"\xff\xff"
-        path.write_bytes(data)
-        self.train(spec, self.run_folder, "--attempt-dir", self.attempt, code=6)
+        whole = json.loads(spec.read_text())
+        whole |= {"steps": 4000, "method": {"name": "full"}, "schedule": {"name": "constant"}}
+        # So large that the steps until it is met, all of the first epoch, take a while.
+        whole["model"]["config"] |= {"hidden_size": 256, "intermediate_size": 512}
+        spec.write_text(json.dumps(whole))
+        batch = self.worker("batches", spec, "--from", 120, "--json").json()[0]
+        at = path.read_bytes().index(struct.pack("<33H", *batch[5]))  # rank 1 has places 4 to 7
+        launch = self.launch(spec, self.run_folder, "--attempt-dir", self.attempt)
+        harness.until("it trains", lambda: training.records(self.run_folder, "step"))
+        with open(path, "r+b") as file:
+            file.seek(at + 32)
+            file.write(b"\xff\xff")
+        self.assertEqual(launch.wait(), 6, launch.text())
         error, = self.errors()
         self.assertEqual((error["rank"], error["field"]), (1, "data.train[0]"))
-        self.assertEqual([r["step"] for r in training.records(self.run_folder, "step")], [1, 2])
+        self.assertEqual(training.records(self.run_folder, "step")[-1]["step"], 119)
 
     def test_a_model_larger_than_memory(self):
         model = json.loads(self.tiny_spec(self.shards).read_text())["model"]

@@ -161,9 +161,18 @@ class Remorad:
         return self.job(job)["job"]["state"]
 
     def wait(self, job, *states, seconds=60):
-        states = states or ("succeeded", "failed", "cancelled")
-        return harness.until(f"job {job} is {' or '.join(states)}",
-                             lambda: self.state_of(job) in states and self.job(job), seconds)
+        """The job's detail once it is in one of the states, by default the final ones."""
+        final = ("succeeded", "failed", "cancelled")
+
+        def reached():
+            state = self.state_of(job)
+            if state in (states or final):
+                return self.job(job)
+            if state in final:  # for good: waiting on would only cost time
+                raise AssertionError(f"job {job} is {state}: {self.job(job)}")
+            return None
+
+        return harness.until(f"job {job} is {' or '.join(states or final)}", reached, seconds)
 
     def reach(self, job, step):
         harness.until(f"job {job} reaches step {step}",

@@ -387,5 +387,6 @@ int main(int argc, char **argv)
     (void)printf("rank %d of attempt %d runs\n", script.rank, script.attempt);
     (void)fflush(stdout);
     run(&script);
+    json_decref(script.spec);
     return 0;
 }

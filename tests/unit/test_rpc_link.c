@@ -232,7 +232,7 @@ static void a_refused_hello_takes_the_link_down(void **state)
 {
     (void)state;
     rpc_server_start(&server, path, refuse_hello, 1);
-    assert_int_equal(rpc_link_poll(worker, 0), RPC_LINK_GREETING);
+    /* The refusal may be there at the first poll already. */
     for (int i = 0; i < 5000 && rpc_link_poll(worker, 0) != RPC_LINK_DOWN; i++) {
         sleep_ms(1);
     }
