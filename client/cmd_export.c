@@ -26,9 +26,10 @@ static enum status checkpoint_name(char *out, struct session *session,
         return status;
     }
     long long id = json_get_int(json_object_get(detail, "job"), "id", 0);
-    bool has_checkpoint = json_is_object(json_object_get(detail, "checkpoint"));
+    /* A rank killed right after a commit has not told of it: remora-worker looks for itself. */
+    bool has_started = json_array_size(json_object_get(detail, "attempts")) > 0;
     json_decref(detail);
-    if (!has_checkpoint) {
+    if (!has_started) {
         (void)error_set(err, STATUS_NOT_FOUND, "job %lld has no checkpoint yet", id);
         error_set_hint(err, "remora watch %lld shows when it has", id);
         return STATUS_NOT_FOUND;

@@ -7,6 +7,7 @@ remora_unit_test(spec_inputs remora_spec remora_shards)
 # Our validator against another one, which Debian packages for its own Python only.
 add_executable(spec_verdict ${PROJECT_SOURCE_DIR}/tests/support/spec_verdict.c)
 target_link_libraries(spec_verdict PRIVATE remora_spec remora_options)
+set_target_properties(spec_verdict PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 add_test(NAME reference.schema_verdicts
     COMMAND /usr/bin/python3 ${PROJECT_SOURCE_DIR}/tests/reference/schema_verdicts.py
             $<TARGET_FILE:spec_verdict> ${PROJECT_SOURCE_DIR}/schemas/job.schema.json)

@@ -2,7 +2,9 @@
 nothing half-done."""
 
 import json
+import os
 import socket
+import subprocess
 
 import harness
 
@@ -101,13 +103,35 @@ class BadInput(harness.Case):
                              "--train-tokenizer", 400, code=None)
         self.assertNotEqual(result.code, 0)
         self.assertIn("absent.xml", result.err)
-        whole = next(self.folder.glob("corpus-*.xml")).read_bytes()
+        text = next(self.folder.glob("corpus-*.xml"))
+        result = self.run_unprivileged("prepare", self.unreadable(text), "--output", out,
+                                       "--train-tokenizer", 400)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("secret.xml", result.stderr)
+        self.assertIn("Permission denied", result.stderr)
+        self.assertFalse(out.exists())
+        whole = text.read_bytes()
         cut = self.folder / "cut.xml"
         cut.write_bytes(whole[: len(whole) // 2])
         result = self.worker("prepare", cut, "--output", out, "--train-tokenizer", 400, code=None)
         self.assertNotEqual(result.code, 0)
         self.assertIn("cut.xml", result.err)
         self.assertFalse(out.exists())
+
+    def unreadable(self, text):
+        """A copy of the file that only its owner may read, in a folder where anybody may write."""
+        self.folder.chmod(0o777)
+        secret = self.folder / "secret.xml"
+        secret.write_bytes(text.read_bytes())
+        secret.chmod(0o000)
+        return secret
+
+    def run_unprivileged(self, *arguments):
+        """remora-worker without root's power to read everything."""
+        drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+        return subprocess.run([*drop, str(harness.BIN / "remora-worker"), *map(str, arguments)],
+                              env=harness.environment(), text=True, capture_output=True,
+                              timeout=60 * harness.PATIENCE, check=False)
 
     def test_what_arrives_on_the_socket(self):
         daemon = self.daemon()

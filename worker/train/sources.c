@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/digest.h"
 #include "proto/base/file.h"
@@ -12,6 +13,8 @@
 #include "proto/base/log.h"
 #include "proto/rpc/paths.h"
 #include "worker/text/prepare.h"
+
+#define PREPARE_POLL_NS 200000000
 
 static enum status cache_folder(char *out, const char *given, struct error *err)
 {
@@ -26,6 +29,13 @@ static enum status cache_folder(char *out, const char *given, struct error *err)
     }
     enum status status = rpc_home_folder(home, err);
     return status ? status : path_printf(out, err, "%s/.cache/remora", home);
+}
+
+/* The share of a source's documents that are kept for validation. Only the first source of files
+ * has any: it is the one that is evaluated, and of the others every document is trained on. */
+static double held_back(const struct source_paths *paths, const struct train_spec *spec)
+{
+    return paths->validation == NULL ? spec->data.validation.fraction : 0.0;
 }
 
 /* The folder for what the spec says about source index; tokenizer is the one that it will use, NULL
@@ -44,7 +54,7 @@ static enum status name_folder(struct source_paths *paths, const struct train_sp
     bytes_printf(&text, "\n%s\n%s\n", text_format_text(files->format), files->text_field);
     bytes_printf(&text, "%s\n%" PRId64 "\n", paths->tokenizer == NULL ? "" : paths->tokenizer,
                  paths->tokenizer == NULL ? spec->model.tokenizer_vocab_size : 0);
-    bytes_printf(&text, "%a\n", spec->data.validation.fraction);
+    bytes_printf(&text, "%a\n", held_back(paths, spec));
     enum status status = bytes_status(&text, "the name of prepared data", err);
     if (!status) {
         digest_of(&digest, text.data, text.size);
@@ -68,6 +78,7 @@ static enum status place_source(struct source_paths *paths, const struct train_s
         return status;
     }
     paths->prepared[index] = folder;
+    paths->fraction[index] = held_back(paths, spec);
     paths->train[index] = arena_printf(&paths->arena, "%s/train", folder);
     if (paths->tokenizer == NULL) {
         paths->tokenizer = arena_printf(&paths->arena, "%s/tokenizer.model", folder);
@@ -133,6 +144,23 @@ static enum status create_parent(const char *path, struct error *err)
     return status ? status : folder_create(parent, 0755, err);
 }
 
+/* Of two jobs with the same text one prepares it, and the other waits for what comes of it. */
+static enum status run_or_wait(const struct prepare_options *options, struct prepare_report *report,
+                               size_t index, struct error *err)
+{
+    enum status status = prepare_run(options, report, err);
+
+    if (status == STATUS_BUSY) {
+        log_info("data.train[%zu]: waiting: %s", index, err->message);
+    }
+    while (status == STATUS_BUSY) {
+        const struct timespec pause = {.tv_nsec = PREPARE_POLL_NS};
+        (void)nanosleep(&pause, NULL);
+        status = prepare_run(options, report, err);
+    }
+    return status;
+}
+
 static enum status prepare_source(const struct source_paths *paths, const struct train_spec *spec,
                                   size_t index, bool trains_tokenizer, struct error *err)
 {
@@ -146,13 +174,13 @@ static enum status prepare_source(const struct source_paths *paths, const struct
         .vocab_size = (uint32_t)spec->model.tokenizer_vocab_size,
         .format = files->format,
         .text_field = files->text_field,
-        .validation_fraction = spec->data.validation.fraction,
+        .validation_fraction = paths->fraction[index],
         .notice = on_notice,
     };
 
     enum status status = create_parent(paths->prepared[index], err);
     if (!status) {
-        status = prepare_run(&options, &report, err);
+        status = run_or_wait(&options, &report, index, err);
     }
     if (status) {
         error_set_field(err, "data.train[%zu].files", index);

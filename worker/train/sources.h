@@ -5,7 +5,7 @@
  * into a folder of the cache whose name is the digest of what the spec says about it; prepare's own
  * key, over the files' bytes, decides whether what lies there still holds. Where the tokenizer is
  * to be trained, the first such source trains it and the others use it. Validation data that are
- * not named are those of the first prepared source.
+ * not named are kept back from the first prepared source; of the others all is trained on.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ struct source_paths {
     const char *validation;
     const char *tokenizer;
     const char *prepared[SPEC_SOURCES_MAX]; /* prepare's output folder; NULL for given shards */
+    double fraction[SPEC_SOURCES_MAX];      /* of its documents, kept for validation */
     struct arena arena;                     /* of the texts that the spec does not own */
 };
 
@@ -28,6 +29,7 @@ MUST_USE enum status source_paths_init(struct source_paths *paths, const struct 
 void source_paths_deinit(struct source_paths *paths);
 
 /* Prepares what is to be prepared; cached preparations cost reading the files' digests. Tells
- * people on stderr. In a world of ranks, one of them. */
+ * people on stderr, and waits where another process prepares the same. In a world of ranks, one of
+ * them. */
 MUST_USE enum status sources_prepare(const struct source_paths *paths,
                                      const struct train_spec *spec, struct error *err);
