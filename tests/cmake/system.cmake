@@ -5,4 +5,6 @@ remora_integration_test(bad_input LABELS mpi)
 if(NOT REMORA_SANITIZE) # minutes of matrix products, which sanitizers see elsewhere
     remora_integration_test(pubmed LABELS mpi long TIMEOUT 900)
     remora_integration_test(readme LABELS mpi long TIMEOUT 900)
+else()
+    remora_note_tests(integration/test_pubmed.py integration/test_readme.py)
 endif()
