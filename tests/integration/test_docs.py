@@ -1,5 +1,6 @@
-"""What the man pages say of programs is true: commands, options, exit codes, the environment. Formats:
-test_docs_formats.py. The examples of the pages: test_client_examples.py, test_doc_examples.py."""
+"""What the man pages say of programs is true (commands, options, exit codes, the environment), and what
+ARCHITECTURE.md says of files and folders. Formats: test_docs_formats.py. The examples of the pages:
+test_client_examples.py, test_doc_examples.py."""
 
 import pathlib
 import re
@@ -96,6 +97,36 @@ class Programs(unittest.TestCase):
         self.assertEqual(read - said, set(), "in no page")
         self.assertEqual({variable for variable in said - LIBRARY_VARIABLES
                           if f'"{variable}"' not in text}, set(), "nothing reads it")
+
+
+class Map(unittest.TestCase):
+    """ARCHITECTURE.md."""
+
+    def setUp(self):
+        self.text = (harness.SOURCE / "ARCHITECTURE.md").read_text()
+
+    def test_every_file_that_is_named_is_there(self):
+        named = re.findall(r"`([\w.-]+/[\w./{},*<>-]*)`", self.text)
+        self.assertGreater(len(named), 20)
+        for name in named:
+            pattern = re.sub(r"NNNN|<\w+>", "*", name)
+            braces = re.search(r"\{(.*)\}", pattern)
+            for choice in braces.group(1).split(",") if braces else [""]:
+                path = re.sub(r"\{.*\}", choice, pattern).rstrip("/")
+                self.assertTrue(list(harness.SOURCE.glob(path)), name)
+
+    def test_folders_are_those_of_the_tree(self):
+        tree = self.text.split("## Folders")[1].split("```")[1]
+        for folder in re.findall(r"(?m)^([a-z]+)/", tree):
+            self.assertTrue((harness.SOURCE / folder).is_dir(), folder)
+        for folder in ("proto", "worker"):
+            part = re.split(r"(?m)^[a-z]+/", tree.split(f"\n{folder}/")[1])[0]
+            self.assertEqual(set(re.findall(r"(?m)^  ([a-z]+)/ ", part)),
+                             {path.parent.name for path
+                              in (harness.SOURCE / folder).glob("*/CMakeLists.txt")})
+        tests = tree.split("\ntests/")[1]
+        for folder in re.findall(r"([a-z]+)/", tests):
+            self.assertTrue((harness.SOURCE / "tests" / folder).is_dir(), folder)
 
 
 if __name__ == "__main__":
