@@ -31,8 +31,15 @@ function(remora_library name)
     target_link_libraries(${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE} remora_options)
 endfunction()
 
+# remora_note_tests(<file>...): these files of tests/ are registered, or left out here on purpose;
+# tests/CMakeLists.txt fails on any other.
+function(remora_note_tests)
+    set_property(GLOBAL APPEND PROPERTY REMORA_TEST_FILES ${ARGN})
+endfunction()
+
 # remora_unit_test(<module> <library>...): builds tests/unit/test_<module>.c and registers it with ctest.
 function(remora_unit_test module)
+    remora_note_tests(unit/test_${module}.c)
     add_executable(test_${module} ${PROJECT_SOURCE_DIR}/tests/unit/test_${module}.c)
     target_link_libraries(test_${module} PRIVATE ${ARGN} remora_test_support remora_options)
     set_target_properties(test_${module} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
@@ -45,6 +52,7 @@ endfunction()
 #   build/fuzz/fuzz/fuzz_spec_yaml -max_total_time=600 NEW_CORPUS tests/fuzz/corpus/spec_yaml
 function(remora_fuzz_target name)
     set(source ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${name}.c)
+    remora_note_tests(fuzz/fuzz_${name}.c)
     if(REMORA_SANITIZE MATCHES fuzzer)
         add_executable(fuzz_${name} ${source})
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

@@ -2,6 +2,7 @@
 # tests/integration/test_<name>.py, which runs the real programs of this build.
 function(remora_integration_test name)
     cmake_parse_arguments(arg "" "TIMEOUT;CORES" "LABELS" ${ARGN})
+    remora_note_tests(integration/test_${name}.py)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 300)
     endif()

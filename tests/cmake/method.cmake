@@ -9,6 +9,8 @@ if(NOT REMORA_SANITIZE)
     set_tests_properties(unit.thread_bits unit.thread_bits_avx2 PROPERTIES TIMEOUT 240 LABELS unit)
     set_tests_properties(unit.thread_bits_avx2 PROPERTIES
         ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=AVX2")
+else()
+    remora_note_tests(unit/test_thread_bits.c)
 endif()
 
 # An independent implementation in PyTorch, which Debian packages for its own Python only.

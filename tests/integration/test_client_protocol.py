@@ -273,7 +273,9 @@ class Watching(ClientCase):
         self.assertIn("the daemon is gone", err)
         self.assertIn("the daemon is back", err)
         watches = [p["from_seq"] for m, p in self.peer.asked if m == "job.watch"]
-        self.assertEqual(watches, [1, 2])
+        # Whether the first event had been read when the peer vanished is the machine's affair.
+        self.assertEqual(watches[0], 1)
+        self.assertIn(watches[1], (1, 2))
 
     def test_an_interrupt_detaches_and_says_how_to_return(self):
         watch = self.start("watch", "demo")
