@@ -13,7 +13,8 @@ set(REMORA_WARNINGS
     -Wundef -Wcast-qual -Wvla -Wnull-dereference)
 target_compile_options(remora_options INTERFACE
     $<$<COMPILE_LANGUAGE:C>:${REMORA_WARNINGS} -Wstrict-prototypes -Wmissing-prototypes -ffp-contract=off>
-    $<$<AND:$<BOOL:${REMORA_WERROR}>,$<COMPILE_LANGUAGE:C>>:-Werror>)
+    # A library newer than the one of Debian 12 may call deprecated what is all that one has.
+    $<$<AND:$<BOOL:${REMORA_WERROR}>,$<COMPILE_LANGUAGE:C>>:-Werror;-Wno-error=deprecated-declarations>)
 if(REMORA_SANITIZE)
     target_compile_options(remora_options INTERFACE
         $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${REMORA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
