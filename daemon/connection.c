@@ -193,6 +193,7 @@ static void feed(struct connection *connection)
     struct queue *queue = connection->server->queue;
     struct error err;
 
+    assert(queue_is_committed(queue)); /* what is rolled back later must never have been said */
     if (!connection->is_watching || connection->next_seq > queue_last_seq(queue) ||
         backlog(connection) > CONNECTION_BUSY_BYTES) {
         return;
@@ -235,8 +236,9 @@ void server_broadcast_progress(struct server *server, int64_t job, const json_t 
 
 /* ---- Writing ---- */
 
-static void start_write(struct connection *connection);
+static void go_on(struct connection *connection);
 
+/* What is held stays so: the transaction that it belongs to is still open. */
 static void on_written(uv_write_t *request, int uv_status)
 {
     struct connection *connection = request->data;
@@ -247,8 +249,7 @@ static void on_written(uv_write_t *request, int uv_status)
         connection_close(connection);
         return;
     }
-    feed(connection);
-    connection_flush(connection);
+    go_on(connection);
 }
 
 /* Hands what is pending to the socket, unless a write is under way, which comes back here. */
@@ -270,7 +271,21 @@ static void start_write(struct connection *connection)
     }
 }
 
-void connection_flush(struct connection *connection)
+/* Writes what is pending; ends or listens again when enough of it has gone. */
+static void go_on(struct connection *connection)
+{
+    start_write(connection);
+    bool is_idle = backlog(connection) == 0;
+    if (connection->is_ending && (is_idle || backlog(connection) > RPC_BACKLOG_BYTES_MAX)) {
+        connection_close(connection);
+    } else if (!connection->is_reading && !connection->is_ending && !connection->is_closing &&
+               backlog(connection) <= CONNECTION_BUSY_BYTES) {
+        connection_read_start(connection);
+    }
+}
+
+/* Moves what is held to the socket. */
+static void flush(struct connection *connection)
 {
     if (connection->is_closing) {
         return;
@@ -285,14 +300,7 @@ void connection_flush(struct connection *connection)
         connection_close(connection);
         return;
     }
-    start_write(connection);
-    bool is_idle = !connection->is_writing && connection->pending.size == 0;
-    if (connection->is_ending && (is_idle || backlog(connection) > RPC_BACKLOG_BYTES_MAX)) {
-        connection_close(connection);
-    } else if (!connection->is_reading && !connection->is_ending && !connection->is_closing &&
-               backlog(connection) <= CONNECTION_BUSY_BYTES) {
-        connection_read_start(connection);
-    }
+    go_on(connection);
 }
 
 void server_release(struct server *server)
@@ -303,7 +311,7 @@ void server_release(struct server *server)
         next = connection->next;
         feed(connection);
         if (connection->held.size > 0) {
-            connection_flush(connection);
+            flush(connection);
         }
     }
 }
@@ -321,7 +329,7 @@ void server_refuse(struct server *server, const struct error *why)
             connection_refuse(connection, json_array_get(ids, i), 0, why);
         }
         json_decref(ids);
-        connection_flush(connection);
+        flush(connection);
     }
 }
 

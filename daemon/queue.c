@@ -161,6 +161,11 @@ bool queue_has_failed(const struct queue *queue, struct error *err)
     return queue->failure.status != STATUS_OK;
 }
 
+bool queue_is_committed(const struct queue *queue)
+{
+    return !db_is_in_transaction(queue->db);
+}
+
 enum status queue_next_job(struct queue *queue, int64_t *out, struct error *err)
 {
     return db_query_int(queue->db, out, 1, "SELECT max(id) + 1 FROM jobs", DB_NO_VALUES, err);

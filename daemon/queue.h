@@ -40,6 +40,9 @@ void queue_rollback(struct queue *queue);
 /* Whether a change failed since the last commit or rollback; *err is then its error. */
 bool queue_has_failed(const struct queue *queue, struct error *err);
 
+/* Whether there is nothing that a rollback would undo. */
+bool queue_is_committed(const struct queue *queue);
+
 /* The id that the next submitted job gets. */
 MUST_USE enum status queue_next_job(struct queue *queue, int64_t *out, struct error *err);
 /* seq of the newest event, uncommitted ones included; 0 when there is none. */

@@ -69,7 +69,5 @@ void connection_end(struct connection *connection, const struct error *why, int 
 /* Holds an error answer. code 0: that of the status. */
 void connection_refuse(struct connection *connection, const json_t *id, int code,
                        const struct error *why);
-/* Moves what is held to the socket and feeds the watch. */
-void connection_flush(struct connection *connection);
 /* ---- server.c ---- */
 void connection_read_start(struct connection *connection);

@@ -60,15 +60,17 @@ static void close_all(struct service *service)
     }
 }
 
-/* Makes durable what has gathered, then does what was waiting for that. */
+/*
+ * Makes durable what has gathered, then does what was waiting for that. What was said is let go
+ * after the commit that it belongs to: should a later one of the same iteration fail, it takes back
+ * only what is not true.
+ */
 static void commit(struct service *service)
 {
     struct error err;
-    int64_t last_seq = -1;
+    bool is_changed = true;
 
-    for (int i = 0; i < COMMITS_PER_ITERATION_MAX && last_seq != queue_last_seq(service->queue);
-         i++) {
-        last_seq = queue_last_seq(service->queue);
+    for (int i = 0; i < COMMITS_PER_ITERATION_MAX && is_changed; i++) {
         supervisor_plan(service->supervisor);
         if (queue_commit(service->queue, &err) != STATUS_OK) {
             roll_back(service, &err);
@@ -76,10 +78,14 @@ static void commit(struct service *service)
         }
         service->has_complained = false;
         commit_metrics(service);
-        last_seq = queue_last_seq(service->queue);
+        server_release(service->server);
         supervisor_committed(service->supervisor);
+        is_changed = !queue_is_committed(service->queue);
     }
-    server_release(service->server);
+    if (!is_changed) {
+        server_release(
+            service->server); /* what the supervisor has said: it follows from nothing new */
+    }
     if (service->is_stopping) {
         close_all(service);
     }
