@@ -29,18 +29,36 @@ struct gather_work {
     struct error err;       /* out */
 };
 
-void active_exit_seen(struct active *active)
+/* No zombie stays. Once only: the number may soon be another child's. */
+static void reap(struct active *active)
 {
-    fault_point(FAULT_POINT_END_SEEN);
+    if (active->child > 0 && !active->is_child_reaped) {
+        active->is_child_reaped = waitpid(active->child, NULL, WNOHANG) != 0;
+    }
+}
+
+/* Whatever the shim does from here on, the gathering finds out. */
+static void begin_to_gather(struct active *active)
+{
     if (active->has_exit_poll) {
         (void)uv_poll_stop(&active->exit_poll);
     }
     active_close_ready(active);
-    if (active->child > 0) {
-        (void)waitpid(active->child, NULL, WNOHANG); /* no zombie stays */
-    }
     active->phase = ACTIVE_PHASE_GATHERING;
     active_gather(active);
+}
+
+void active_exit_seen(struct active *active)
+{
+    fault_point(FAULT_POINT_END_SEEN);
+    reap(active);
+    begin_to_gather(active);
+}
+
+void active_launch_failed(struct active *active, const struct error *why)
+{
+    active->launch_error = *why;
+    begin_to_gather(active);
 }
 
 /* On the pool. */
@@ -49,6 +67,25 @@ static void gather(uv_work_t *request)
     struct gather_work *work = request->data;
     work->status = outcome_gather(&work->outcome, work->folder, work->attempt_id, work->ranks,
                                   GATHER_WAIT_MS, &work->err);
+}
+
+/* What the daemon itself knows about the end beside what the attempt left. */
+static void complete_outcome(struct active *active)
+{
+    struct outcome *outcome = &active->outcome;
+
+    if (active->launch_error.status) {
+        outcome->exit.never_started = false; /* it counts, or it might go on so for ever */
+        outcome->is_shim_lost = false;       /* we have taken it down */
+        outcome->rank_error = active->launch_error;
+        text_copy_printable(outcome->exit.message, sizeof outcome->exit.message,
+                            active->launch_error.message);
+    } else if (active->child > 0 && outcome->exit.never_started) {
+        /* Not a daemon's death, but a failure of the launch. */
+        outcome->exit.never_started = false;
+        (void)snprintf(outcome->exit.message, sizeof outcome->exit.message,
+                       "the shim ended before it had started anything");
+    }
 }
 
 /* Back on the loop. When processes are left or the disk fails, the next tick tries again. */
@@ -66,14 +103,9 @@ static void gathered(uv_work_t *request, int uv_status)
         log_warn("job %lld, attempt %d: %zu processes do not end", (long long)active->job,
                  active->number, work->outcome.left);
     } else {
+        reap(active); /* a shim that could not be watched */
         active->outcome = work->outcome;
-        if (active->child > 0 && active->outcome.exit.never_started) {
-            /* Not a daemon's death, but a failure of the launch: it counts, or it might go on so
-             * for ever. */
-            active->outcome.exit.never_started = false;
-            (void)snprintf(active->outcome.exit.message, sizeof active->outcome.exit.message,
-                           "the shim ended before it had started anything");
-        }
+        complete_outcome(active);
         active_drain(active);
     }
     free(work);
@@ -97,26 +129,6 @@ void active_gather(struct active *active)
     active->gather_work = work;
     int code = uv_queue_work(active->supervisor->loop, &work->request, gather, gathered);
     assert(code == 0); /* fails only without a work function */
-}
-
-void active_launch_failed(struct active *active, const struct error *why)
-{
-    struct error err;
-
-    active->outcome = (struct outcome){.exit = {.exit_code = -1, .ended_ms = sys_realtime_ms()},
-                                       .rank_error = *why};
-    text_copy_printable(active->outcome.exit.message, sizeof active->outcome.exit.message,
-                        why->message);
-    if (active->pidfd >= 0) { /* the shim runs, but cannot be watched */
-        (void)kill(active->child, SIGTERM);
-        active->phase = ACTIVE_PHASE_GATHERING;
-        return;
-    }
-    if (file_exists(active->folder) &&
-        exit_record_write(active->folder, &active->outcome.exit, &err) != STATUS_OK) {
-        log_error(&err);
-    }
-    active_drain(active);
 }
 
 void active_drain(struct active *active)

@@ -120,28 +120,33 @@ static void on_exit_readable(uv_poll_t *poll, int poll_status, int events)
 enum status active_watch_exit(struct active *active, int pidfd, struct error *err)
 {
     assert(active->pidfd < 0);
-    active->pidfd = pidfd;
     int code = uv_poll_init(active->supervisor->loop, &active->exit_poll, pidfd);
-    if (code == 0) {
-        active->exit_poll.data = active;
-        active->has_exit_poll = true;
-        active->open_handles++;
-        code = uv_poll_start(&active->exit_poll, UV_READABLE, on_exit_readable);
+    if (code < 0) {
+        (void)close(pidfd);
+        return error_from_errno(err, -code, "watch the shim");
     }
-    return code == 0 ? STATUS_OK : error_from_errno(err, -code, "watch the shim");
+    active->pidfd = pidfd;
+    active->exit_poll.data = active;
+    active->has_exit_poll = true;
+    active->open_handles++;
+    code = uv_poll_start(&active->exit_poll, UV_READABLE, on_exit_readable);
+    assert(code == 0); /* fails only for a handle that is closing */
+    return STATUS_OK;
 }
 
 static enum status watch_ready(struct active *active, int ready_fd, struct error *err)
 {
     active->ready_fd = ready_fd;
     int code = uv_poll_init(active->supervisor->loop, &active->ready_poll, ready_fd);
-    if (code == 0) {
-        active->ready_poll.data = active;
-        active->has_ready_poll = true;
-        active->open_handles++;
-        code = uv_poll_start(&active->ready_poll, UV_READABLE | UV_DISCONNECT, on_ready);
+    if (code < 0) {
+        return error_from_errno(err, -code, "watch the shim");
     }
-    return code == 0 ? STATUS_OK : error_from_errno(err, -code, "watch the shim");
+    active->ready_poll.data = active;
+    active->has_ready_poll = true;
+    active->open_handles++;
+    code = uv_poll_start(&active->ready_poll, UV_READABLE | UV_DISCONNECT, on_ready);
+    assert(code == 0); /* fails only for a handle that is closing */
+    return STATUS_OK;
 }
 
 static enum status spawn_shim(struct active *active, const struct launch *launch, struct error *err)
@@ -158,8 +163,9 @@ static enum status spawn_shim(struct active *active, const struct launch *launch
     fault_point(FAULT_POINT_SPAWNED);
     memcpy(active->token, launch->token, sizeof active->token);
     active->phase = ACTIVE_PHASE_WAITING;
-    status = active_watch_exit(active, pidfd, err);
-    return status ? status : watch_ready(active, ready_fd, err);
+    status = watch_ready(active, ready_fd, err);
+    enum status exit_status = active_watch_exit(active, pidfd, status ? NULL : err);
+    return status ? status : exit_status;
 }
 
 /* Back on the loop. */
@@ -181,8 +187,8 @@ static void prepared(uv_work_t *request, int uv_status)
         active->supervisor->mpirun = work->launch.mpirun;
     }
     if (status == STATUS_OK && active->is_stop_appended) {
-        active->outcome = (struct outcome){.exit = {.exit_code = -1, .is_cancelled = true}};
-        active_drain(active);
+        active->phase = ACTIVE_PHASE_GATHERING; /* nothing runs, but files are to be removed */
+        active_gather(active);
     } else {
         if (status == STATUS_OK) {
             status = spawn_shim(active, &work->launch, &err);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/process.h"
@@ -309,6 +310,8 @@ enum status launch_spawn(const struct launch *launch, const char *program, pid_t
     if (*pidfd < 0) {
         enum status status = error_from_errno(err, errno, "pidfd of the shim");
         (void)kill(*pid, SIGKILL);
+        (void)waitpid(*pid, NULL, 0); /* at once, after SIGKILL */
+        *pid = 0;
         (void)close(ends[0]);
         return status;
     }

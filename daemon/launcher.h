@@ -55,7 +55,7 @@ MUST_USE enum status launch_prepare(struct launch *launch, struct error *err);
 /*
  * Starts the shim (program --shim …) as the leader of a session of its own. *pidfd is readable when
  * it has ended; *ready_fd gives one byte when it has taken its lock and written shim.json, then, or
- * instead when it failed, the end.
+ * instead when it failed, the end. After an error no shim lives, but it may have started a tree.
  */
 MUST_USE enum status launch_spawn(const struct launch *launch, const char *program, pid_t *pid,
                                   int *pidfd, int *ready_fd, struct error *err);

@@ -18,9 +18,9 @@
 /*
  *   INTENDED ─commit─► PREPARING ─spawn─► WAITING ─shim.json─► RUNNING
  *                          │      adopted ──┴──────────────────► │
- *                          │ failed              shim gone       │
- *                          │         GATHERING ◄─────────────────┘
- *                          └──────────────► │ outcome known
+ *                          │ failed, cancelled   shim gone       │
+ *                          └───────► GATHERING ◄─────────────────┘
+ *                                           │ outcome known
  *                                        DRAINING ─records read─► ENDED ─commit─► CLOSING
  */
 enum active_phase {
@@ -28,7 +28,7 @@ enum active_phase {
     ACTIVE_PHASE_PREPARING, /* the pool makes folders and files */
     ACTIVE_PHASE_WAITING,   /* a shim lives and has not said yet who it is */
     ACTIVE_PHASE_RUNNING,
-    ACTIVE_PHASE_GATHERING, /* the shim is gone; the pool looks at what it left */
+    ACTIVE_PHASE_GATHERING, /* the pool takes down what lives and looks at what it left */
     ACTIVE_PHASE_DRAINING,  /* the outcome is known; the last records are being read */
     ACTIVE_PHASE_ENDED,     /* attempt_ended is appended */
     ACTIVE_PHASE_CLOSING,   /* only its handles are left */
@@ -54,7 +54,8 @@ struct active {
     bool is_stop_appended;
     bool is_stop_committed;
 
-    pid_t child;  /* the shim, when it is our own child; 0: adopted */
+    pid_t child; /* the shim, when it is our own child; 0: adopted, or none was started */
+    bool is_child_reaped;
     int pidfd;    /* -1: none */
     int ready_fd; /* -1: none, or done with */
     int fence_fd; /* attempt.lock, held by us so that no late shim starts; -1: not */
@@ -66,8 +67,9 @@ struct active {
 
     struct launch_work *launch_work; /* in the pool; NULL: none */
     struct gather_work *gather_work;
-    struct outcome outcome; /* from DRAINING on */
-    bool is_run_forgotten;  /* its records are being read from the start again */
+    struct error launch_error; /* why it could not be launched; status 0: it was, or is cancelled */
+    struct outcome outcome;    /* from DRAINING on */
+    bool is_run_forgotten;     /* its records are being read from the start again */
 
     bool is_attached; /* rank 0 is connected */
     int64_t reported_ms;
@@ -112,7 +114,7 @@ void supervisor_update_timers(struct supervisor *supervisor);
 void active_prepare(struct active *active);
 /* Reads shim.json and appends attempt_started. */
 MUST_USE enum status active_started(struct active *active, struct error *err);
-/* Begins to watch the shim. Takes pidfd over. */
+/* Begins to watch the shim. Takes pidfd over, and closes it when that fails. */
 MUST_USE enum status active_watch_exit(struct active *active, int pidfd, struct error *err);
 void active_close_ready(struct active *active);
 
@@ -122,7 +124,7 @@ void active_exit_seen(struct active *active);
 void active_gather(struct active *active);
 /* For an attempt whose outcome is known: its records, then its end. */
 void active_drain(struct active *active);
-/* The outcome of an attempt that could not be launched. */
+/* The end of an attempt that could not be launched: whatever came to be of it is taken down. */
 void active_launch_failed(struct active *active, const struct error *why);
 /* Appends attempt_ended and what follows for the job; at a failure it stays DRAINING. */
 void active_finish(struct active *active);

@@ -3,6 +3,7 @@ cores, cancel, and that nothing of a job is left behind."""
 
 import os
 import pathlib
+import shutil
 import signal
 import time
 
@@ -123,6 +124,43 @@ class Jobs(remorad.Case):
             self.assertEqual(detail["attempts"][0]["state"], "cancelled")
             self.assertEqual(detail["job"]["reason"]["hint"], f"remora resume {job}")
             daemon.call("job.cancel", job=job)  # again: nothing happens
+
+    def assert_left_no_scratch(self, daemon, job):
+        """Asks the events for the attempts: those that were never launched have no launch.json."""
+        self.assertEqual(list(daemon.state.glob(f"jobs/{job}/attempts/*/tmp")), [])
+        started = [event for event in daemon.events(job) if event["type"] == "attempt_starting"]
+        for event in started:
+            self.assertFalse(pathlib.Path(f"/dev/shm/remora.{event['data']['attempt_id']}").exists())
+        return len(started)
+
+    def test_cancel_during_the_launch_starts_nothing_and_leaves_no_files(self):
+        """A slow mpirun, asked for its version, holds the launch before it has a shim."""
+        real = shutil.which("mpirun")
+        slow = self.folder / "bin" / "mpirun"
+        slow.parent.mkdir()
+        slow.write_text(f"#!/bin/sh\nsleep 1\nexec {real} \"$@\"\n")
+        slow.chmod(0o755)
+        daemon = self.remorad().start(PATH=f"{slow.parent}:{os.environ['PATH']}")
+        job = daemon.submit("plain", ranks=2, steps=5)
+        daemon.wait(job, "starting")
+        self.assertEqual(daemon.call("job.cancel", job=job)["state"], "stopping")
+        detail = daemon.wait(job, "cancelled")
+        self.assertEqual([a["state"] for a in detail["attempts"]], ["cancelled"])
+        self.assertEqual(daemon.launches(job), [])
+        self.assertTrue((daemon.state / "jobs" / str(job) / "attempts" / "1" / "token").exists())
+        self.assertEqual(self.assert_left_no_scratch(daemon, job), 1)
+        daemon.call("job.resume", job=job)
+        daemon.wait(job, "succeeded")
+
+    def test_a_failed_launch_leaves_no_files(self):
+        daemon = self.remorad().start()
+        (daemon.state / "jobs" / "1" / "spec.json").mkdir(parents=True)  # cannot be written then
+        job = daemon.submit("plain", ranks=2, attempts=2)
+        self.assertEqual(job, 1)
+        detail = daemon.wait(job, "failed")
+        self.assertEqual([a["reason"]["type"] for a in detail["attempts"]], ["launch_failed"] * 2)
+        self.assertIn("spec.json", detail["job"]["reason"]["evidence"])
+        self.assertEqual(self.assert_left_no_scratch(daemon, job), 2)
 
     def test_a_queued_job_is_cancelled_at_once_and_can_be_resumed(self):
         daemon = self.remorad(slots=1).start()
