@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,9 +41,7 @@ static void adopt_living(struct active *active)
     }
     log_info("job %lld, attempt %d: adopted (process %lld)", (long long)active->job, active->number,
              (long long)shim.pid);
-    if (active->is_stop_committed) {
-        process_signal(active->pidfd, SIGTERM);
-    }
+    active_signal_when_due(active);
 }
 
 void active_adopt(struct active *active)

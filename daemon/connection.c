@@ -234,6 +234,27 @@ void server_broadcast_progress(struct server *server, int64_t job, const json_t 
     json_decref(params);
 }
 
+/* ---- Rank 0 ---- */
+
+bool server_control_worker(struct server *server, int64_t job, int attempt, const char *action)
+{
+    json_t *params = json_pack("{s:s}", "action", action);
+    struct connection *next = NULL;
+    bool is_told = false;
+
+    for (struct connection *connection = server->connections; params && connection;
+         connection = next) {
+        next = connection->next;
+        if (connection->worker_job == job && connection->worker_attempt == attempt &&
+            !connection_is_closing(connection)) {
+            connection_notify(connection, RPC_NOTIFICATION_WORKER_CONTROL, params);
+            is_told = true;
+        }
+    }
+    json_decref(params);
+    return is_told;
+}
+
 /* ---- Writing ---- */
 
 static void go_on(struct connection *connection);

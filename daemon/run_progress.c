@@ -63,9 +63,8 @@ static void on_record(void *context, int64_t job, const json_t *record)
     if (append_event(supervisor, job, record) != STATUS_OK) {
         return; /* the queue remembers, and the whole iteration is undone */
     }
-    if (supervisor->on_record &&
-        active_find(supervisor, job, (int)json_get_int(record, "attempt", 0))) {
-        supervisor->on_record(supervisor->context, job, record);
+    if (active_find(supervisor, job, (int)json_get_int(record, "attempt", 0))) {
+        supervisor->callbacks.on_record(supervisor->callbacks.context, job, record);
     }
 }
 

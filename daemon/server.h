@@ -68,6 +68,10 @@ void server_refuse(struct server *server, const struct error *why);
 /* Sends {job, record} to all who watch the job. */
 void server_broadcast_progress(struct server *server, int64_t job, const json_t *record);
 
+/* Tells rank 0 of the attempt what to do at its next step boundary; false when no connection is
+ * its. */
+bool server_control_worker(struct server *server, int64_t job, int attempt, const char *action);
+
 /* ---- For handlers ---- */
 
 const struct rpc_peer *connection_peer(const struct connection *connection);

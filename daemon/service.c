@@ -119,6 +119,12 @@ static void on_record(void *context, int64_t job, const json_t *record)
     }
 }
 
+static bool on_control(void *context, int64_t job, int attempt, const char *action)
+{
+    struct service *service = context;
+    return server_control_worker(service->server, job, attempt, action);
+}
+
 static void on_connection_closed(void *context, struct connection *connection)
 {
     struct service *service = context;
@@ -220,6 +226,8 @@ static enum status open_parts(struct service *service, struct error *err)
     const struct supervisor_config *config = &service->config.supervisor;
     const struct server_config server_config = {
         .handlers = service_handlers, .on_closed = on_connection_closed, .context = service};
+    const struct supervisor_callbacks callbacks = {
+        .on_record = on_record, .on_control = on_control, .context = service};
     const struct schema *schema = NULL;
 
     enum status status = lock_state(service, config->state_folder, err);
@@ -237,7 +245,7 @@ static enum status open_parts(struct service *service, struct error *err)
     }
     if (status == STATUS_OK) {
         status = supervisor_create(&service->supervisor, &service->loop, service->queue,
-                                   service->metrics, config, on_record, service, err);
+                                   service->metrics, config, &callbacks, err);
     }
     if (status == STATUS_OK) {
         status = server_create(&service->server, &service->loop, config->socket_path,

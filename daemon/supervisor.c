@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include "daemon/fault.h"
-#include "daemon/process.h"
 #include "daemon/supervisor_private.h"
 #include "proto/base/log.h"
 #include "proto/base/sys.h"
@@ -285,10 +283,7 @@ void supervisor_committed(struct supervisor *supervisor)
             fault_point(FAULT_POINT_STARTED_COMMITTED);
         }
         if (active->is_stop_appended && !active->is_stop_committed) {
-            active->is_stop_committed = true;
-            if (active->pidfd >= 0) {
-                process_signal(active->pidfd, SIGTERM);
-            }
+            active_stop(active);
         }
         if (active->phase == ACTIVE_PHASE_INTENDED) {
             fault_point(FAULT_POINT_STARTING_COMMITTED);
@@ -327,6 +322,7 @@ static void tick_active(struct active *active)
 
     switch (active->phase) {
     case ACTIVE_PHASE_WAITING:
+        active_signal_when_due(active);
         if (active->child == 0) {
             active_adopt(active);
         } else if (active->ready_fd < 0 && active_started(active, &err) != STATUS_OK) {
@@ -334,6 +330,7 @@ static void tick_active(struct active *active)
         }
         return;
     case ACTIVE_PHASE_RUNNING:
+        active_signal_when_due(active);
         if (!active->is_start_appended && active_started(active, &err) != STATUS_OK) {
             log_error(&err);
         }
@@ -411,46 +408,6 @@ void supervisor_wake(struct supervisor *supervisor)
     supervisor->is_plan_needed = true;
 }
 
-static json_t *reason_data(enum reason_type type, const char *evidence, const char *hint)
-{
-    return json_pack("{s:{s:s, s:s, s:s}}", "reason", "type", reason_name(type), "evidence",
-                     evidence, "hint", hint);
-}
-
-enum status supervisor_cancel(struct supervisor *supervisor, const struct job *job, int64_t uid,
-                              enum job_state *state, struct error *err)
-{
-    char by[64];
-    char hint[64];
-
-    (void)snprintf(by, sizeof by, "by uid %lld", (long long)uid);
-    (void)snprintf(hint, sizeof hint, "remora resume %lld", (long long)job->id);
-    *state = job->state;
-    if (job->state == JOB_STATE_CANCELLED || job->state == JOB_STATE_STOPPING) {
-        return STATUS_OK;
-    }
-    if (job_state_is_final(job->state)) {
-        (void)error_set(err, STATUS_CONFLICT, "job %lld has already %s", (long long)job->id,
-                        job_state_name(job->state));
-        error_set_field(err, "job");
-        return STATUS_CONFLICT;
-    }
-    if (job->state == JOB_STATE_QUEUED) {
-        *state = JOB_STATE_CANCELLED;
-        supervisor->is_plan_needed = true; /* it may have stood in another's way */
-        return queue_append(supervisor->queue, EVENT_JOB_CANCELLED, job->id, 0,
-                            reason_data(REASON_CANCELLED, by, hint), err);
-    }
-    *state = JOB_STATE_STOPPING;
-    enum status status = queue_append(supervisor->queue, EVENT_JOB_STOPPING, job->id, job->attempt,
-                                      reason_data(REASON_CANCEL_REQUESTED, by, ""), err);
-    struct active *active = active_find(supervisor, job->id, job->attempt);
-    if (status == STATUS_OK && active) {
-        active->is_stop_appended = true;
-    }
-    return status;
-}
-
 enum status supervisor_resume(struct supervisor *supervisor, const struct job *job, int64_t uid,
                               struct error *err)
 {
@@ -486,7 +443,7 @@ const char *supervisor_state_folder(const struct supervisor *supervisor)
 
 enum status supervisor_create(struct supervisor **out, uv_loop_t *loop, struct queue *queue,
                               struct metrics *metrics, const struct supervisor_config *config,
-                              ingest_record_fn *on_record, void *context, struct error *err)
+                              const struct supervisor_callbacks *callbacks, struct error *err)
 {
     struct supervisor *supervisor = sys_calloc(1, sizeof *supervisor);
 
@@ -497,8 +454,7 @@ enum status supervisor_create(struct supervisor **out, uv_loop_t *loop, struct q
     supervisor->queue = queue;
     supervisor->metrics = metrics;
     supervisor->config = *config;
-    supervisor->on_record = on_record;
-    supervisor->context = context;
+    supervisor->callbacks = *callbacks;
     (void)uv_timer_init(loop, &supervisor->tick);
     (void)uv_idle_init(loop, &supervisor->busy);
     supervisor->tick.data = supervisor;

@@ -35,11 +35,20 @@ struct supervisor_config {
     struct slot_set slots;
 };
 
-/* on_record, with its context, hears every new record of attempts that are under way. */
+/* Has rank 0 of an attempt told what to do at its next step boundary ("stop", "checkpoint"); false
+ * when it is not connected. */
+typedef bool supervisor_control_fn(void *context, int64_t job, int attempt, const char *action);
+
+struct supervisor_callbacks {
+    ingest_record_fn *on_record; /* every new record of attempts that are under way */
+    supervisor_control_fn *on_control;
+    void *context; /* of both */
+};
+
 MUST_USE enum status supervisor_create(struct supervisor **out, uv_loop_t *loop,
                                        struct queue *queue, struct metrics *metrics,
                                        const struct supervisor_config *config,
-                                       ingest_record_fn *on_record, void *context,
+                                       const struct supervisor_callbacks *callbacks,
                                        struct error *err);
 
 /* Takes up the attempts that have not ended, begins to schedule. */
@@ -62,8 +71,9 @@ void supervisor_rolled_back(struct supervisor *supervisor);
 
 /* There is a new job in the queue. */
 void supervisor_wake(struct supervisor *supervisor);
-/* Asks for a job to be cancelled; *state is where it is then. A job that has ended otherwise is
- * STATUS_CONFLICT. */
+/* Asks for a job to be cancelled; *state is where it is then: a worker that is connected is told to
+ * stop at its next step boundary, with a checkpoint; it, or else the whole tree at once, is taken
+ * down by signals. A job that has ended otherwise is STATUS_CONFLICT. */
 MUST_USE enum status supervisor_cancel(struct supervisor *supervisor, const struct job *job,
                                        int64_t uid, enum job_state *state, struct error *err);
 /* Puts a failed or cancelled job back into the queue. */

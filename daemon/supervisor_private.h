@@ -1,7 +1,7 @@
 /*
  * supervisor_private — what the parts of the supervisor share: supervisor.c (transaction,
- * requests), attempt_start.c (launch), attempt_end.c (end), attempt_adopt.c (restart),
- * run_progress.c (records).
+ * requests), attempt_start.c (launch), attempt_stop.c (cancel), attempt_end.c (end),
+ * attempt_adopt.c (restart), run_progress.c (records).
  */
 #pragma once
 
@@ -53,6 +53,8 @@ struct active {
     bool is_start_committed;
     bool is_stop_appended;
     bool is_stop_committed;
+    int64_t signal_at_ms; /* loop time; a worker that was told to stop has until then */
+    bool is_signalled;    /* the shim was told to take the tree down */
 
     pid_t child; /* the shim, when it is our own child; 0: adopted, or none was started */
     bool is_child_reaped;
@@ -80,8 +82,7 @@ struct supervisor {
     struct queue *queue;
     struct metrics *metrics;
     struct supervisor_config config;
-    ingest_record_fn *on_record;
-    void *context;
+    struct supervisor_callbacks callbacks;
     struct mpirun mpirun; /* major 0: not looked for yet */
     struct active *actives;
     bool is_plan_needed;
@@ -117,6 +118,12 @@ MUST_USE enum status active_started(struct active *active, struct error *err);
 /* Begins to watch the shim. Takes pidfd over, and closes it when that fails. */
 MUST_USE enum status active_watch_exit(struct active *active, int pidfd, struct error *err);
 void active_close_ready(struct active *active);
+
+/* ---- attempt_stop.c ---- */
+/* The request to stop is committed: tells the worker, or else the shim. */
+void active_stop(struct active *active);
+/* Tells the shim when the worker is not connected, or has not ended in the time it had. */
+void active_signal_when_due(struct active *active);
 
 /* ---- attempt_end.c ---- */
 void active_exit_seen(struct active *active);

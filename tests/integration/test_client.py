@@ -153,6 +153,9 @@ class Commands(harness.Case):
         harness.until("a checkpoint", lambda: self.server.metrics(job, "checkpoint")[1:], 60)
         self.assertEqual(self.remora("cancel", "endless").out, "cancelled\n")
         self.assertEqual(self.server.job_processes(), [])
+        end = self.server.records(job)[-1]
+        self.assertEqual((end["type"], end["outcome"]), ("end", "stopped"))
+        self.assertEqual(self.server.metrics(job, "checkpoint")[-1]["step"], end["step"])
         self.assertEqual(self.remora("wait", "endless", code=11).out, "cancelled\n")
         self.remora("watch", "endless", code=11)
         self.assertEqual(self.remora("cancel", job).out, "cancelled\n")  # as wanted, already

@@ -112,18 +112,39 @@ class Jobs(remorad.Case):
             daemon.call("job.submit", spec=spec)
         self.assertEqual(caught.exception.data["field"], "data.train[0].shards")
 
-    def test_cancel_leaves_no_process(self):
+    def test_cancel_lets_a_connected_worker_end_its_step_and_write_a_checkpoint(self):
         daemon = self.remorad().start()
-        for name in ("plain", "stubborn"):
-            job = daemon.submit(name, ranks=2, steps=5000, step_ms=10)
-            harness.until("both ranks run", lambda job=job: len(daemon.launches(job)) == 2)
-            self.assertGreaterEqual(len(daemon.job_processes()), 4)
-            self.assertEqual(daemon.call("job.cancel", job=job)["state"], "stopping")
-            detail = daemon.wait(job, "cancelled")
-            self.assertEqual(daemon.job_processes(), [])
-            self.assertEqual(detail["attempts"][0]["state"], "cancelled")
-            self.assertEqual(detail["job"]["reason"]["hint"], f"remora resume {job}")
-            daemon.call("job.cancel", job=job)  # again: nothing happens
+        job = daemon.submit("plain", ranks=2, steps=5000, step_ms=10, every=4999)
+        daemon.attached(job)
+        daemon.call("job.cancel", job=job)
+        detail = daemon.wait(job, "cancelled")
+        self.assertEqual(daemon.job_processes(), [])
+        attempt = detail["attempts"][0]
+        self.assertEqual((attempt["state"], attempt["exit_code"]), ("cancelled", 11))
+        self.assertEqual(detail["checkpoint"]["step"], detail["last"]["step"])
+        self.assertEqual(detail["job"]["reason"]["type"], "cancelled")
+
+    def test_cancel_signals_a_worker_that_is_not_connected_at_once(self):
+        daemon = self.remorad().start()
+        job = daemon.submit("silent", ranks=2, steps=5000, step_ms=10)
+        harness.until("both ranks run", lambda: len(daemon.launches(job)) == 2)
+        begin = time.monotonic()
+        daemon.call("job.cancel", job=job)
+        detail = daemon.wait(job, "cancelled")
+        self.assertLess(time.monotonic() - begin, 8 * harness.PATIENCE)
+        self.assertEqual(daemon.job_processes(), [])
+        self.assertIsNone(detail["checkpoint"])
+
+    def test_cancel_signals_a_worker_that_does_not_listen(self):
+        daemon = self.remorad().start()
+        job = daemon.submit("stubborn", ranks=2, steps=5000, step_ms=10)
+        daemon.attached(job)
+        daemon.call("job.cancel", job=job)
+        detail = daemon.wait(job, "cancelled")
+        self.assertEqual(daemon.job_processes(), [])
+        self.assertEqual(detail["attempts"][0]["state"], "cancelled")
+        self.assertEqual(detail["job"]["reason"]["hint"], f"remora resume {job}")
+        daemon.call("job.cancel", job=job)  # again: nothing happens
 
     def assert_left_no_scratch(self, daemon, job):
         """Asks the events for the attempts: those that were never launched have no launch.json."""

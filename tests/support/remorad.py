@@ -178,6 +178,11 @@ class Remorad:
         harness.until(f"job {job} reaches step {step}",
                       lambda: (self.job(job)["job"]["step"] or 0) >= step)
 
+    def attached(self, job):
+        """Waits until the daemon and rank 0 of the job's newest attempt know each other."""
+        harness.until("rank 0 is attached",
+                      lambda: "attached\n" in self.call("job.logs", job=job)["text"])
+
     def steps(self, job):
         return [row["step"] for row in self.call("job.metrics", job=job)["rows"]]
 

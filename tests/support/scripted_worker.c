@@ -6,11 +6,13 @@
  *   crash      rank 0 of the first attempt kills itself halfway
  *   doomed     every attempt does
  *   refused    the worker says that the job is invalid
- *   stubborn   ignores SIGTERM, and so does a process of its own that it has sent away
+ *   stubborn   ignores what the daemon asks and SIGTERM, and so does a process of its own that it
+ *              has sent away
  *   leaky      leaves such a process behind and succeeds
  *   silent     never connects to the daemon
  *
- * A step takes spec.seed milliseconds. Each rank appends "attempt rank pid" to run/launches.
+ * Told to stop, rank 0 writes a checkpoint and ends. A step takes spec.seed milliseconds. Each rank
+ * appends "attempt rank pid" to run/launches.
  *
  * scripted_worker corpus FOLDER: writes the smallest folder of shards that a spec may name.
  */
@@ -72,6 +74,7 @@ struct script {
     uint64_t connection; /* that attach was sent on */
     int64_t attach_id;
     int64_t sent; /* up to which byte of the records; -1: not attached */
+    bool is_told_to_stop;
 };
 
 static bool is_called(const struct script *script, const char *word)
@@ -181,6 +184,12 @@ static void report(struct script *script)
         if (message.type == RPC_MESSAGE_RESULT &&
             json_integer_value(message.id) == script->attach_id) {
             script->sent = json_get_int(message.result, "offset", 0);
+            (void)printf("attached\n");
+            (void)fflush(stdout);
+        } else if (message.type == RPC_MESSAGE_NOTIFICATION &&
+                   strcmp(message.method, "worker.control") == 0) {
+            script->is_told_to_stop =
+                strcmp(json_get_text(message.params, "action", ""), "stop") == 0;
         }
         rpc_message_deinit(&message);
     }
@@ -254,6 +263,15 @@ static void note_launch(const struct script *script)
 
 /* ---- The run ---- */
 
+/* As the worker's own: at a step boundary, with a checkpoint, and an exit code that says so. */
+static void stop(struct script *script, int64_t step)
+{
+    record(script, "checkpoint", step, json_pack("{s:s, s:i}", "path", "p", "bytes", 10));
+    record(script, "end", step, json_pack("{s:s}", "outcome", "stopped"));
+    rpc_link_destroy(script->link);
+    exit(status_exit_code(STATUS_CANCELLED));
+}
+
 static void run_step(struct script *script, int64_t step)
 {
     sleep_ms(script->step_ms);
@@ -273,6 +291,9 @@ static void run_step(struct script *script, int64_t step)
         (void)raise(SIGKILL);
     }
     report(script);
+    if (script->is_told_to_stop && !is_called(script, "stubborn")) {
+        stop(script, step);
+    }
 }
 
 static void run(struct script *script)
