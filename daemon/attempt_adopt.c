@@ -9,10 +9,21 @@
 #include "proto/base/log.h"
 #include "proto/base/sys.h"
 
+enum status active_note_adopted(struct active *active, struct error *err)
+{
+    if (active->adopted_pid == 0 || active->is_adopt_appended) {
+        return STATUS_OK;
+    }
+    enum status status =
+        queue_append(active->supervisor->queue, EVENT_ATTEMPT_ADOPTED, active->job, active->number,
+                     json_pack("{s:I}", "pid", (json_int_t)active->adopted_pid), err);
+    active->is_adopt_appended = status == STATUS_OK;
+    return status;
+}
+
 /* The shim holds the lock: it lives, or has only just ended. */
 static void adopt_living(struct active *active)
 {
-    struct supervisor *supervisor = active->supervisor;
     struct process_identity shim;
     struct error err;
     int pidfd = -1;
@@ -27,20 +38,21 @@ static void adopt_living(struct active *active)
     if (status == STATUS_NOT_FOUND) {
         return; /* not yet, or just gone: the next tick sees which */
     }
-    if (status == STATUS_OK) {
-        active->phase = ACTIVE_PHASE_RUNNING;
-        status = active_started(active, &err);
-    }
-    if (status == STATUS_OK) {
-        status = queue_append(supervisor->queue, EVENT_ATTEMPT_ADOPTED, active->job, active->number,
-                              json_pack("{s:I}", "pid", (json_int_t)shim.pid), &err);
-    }
     if (status) {
         log_error(&err);
         return;
     }
+    active->phase = ACTIVE_PHASE_RUNNING;
+    active->adopted_pid = shim.pid;
     log_info("job %lld, attempt %d: adopted (process %lld)", (long long)active->job, active->number,
              (long long)shim.pid);
+    status = active_started(active, &err);
+    if (status == STATUS_OK) {
+        status = active_note_adopted(active, &err);
+    }
+    if (status) {
+        log_error(&err); /* the next tick appends it */
+    }
     active_signal_when_due(active);
 }
 

@@ -282,6 +282,7 @@ void supervisor_committed(struct supervisor *supervisor)
             active->is_start_committed = true;
             fault_point(FAULT_POINT_STARTED_COMMITTED);
         }
+        active->is_adopt_committed = active->is_adopt_appended;
         if (active->is_stop_appended && !active->is_stop_committed) {
             active_stop(active);
         }
@@ -304,6 +305,7 @@ void supervisor_rolled_back(struct supervisor *supervisor)
     for (struct active *active = supervisor->actives; active; active = next) {
         next = active->next;
         active->is_start_appended = active->is_start_committed;
+        active->is_adopt_appended = active->is_adopt_committed;
         active->is_stop_appended = active->is_stop_committed;
         if (active->phase == ACTIVE_PHASE_INTENDED) {
             active_close(active);
@@ -331,7 +333,8 @@ static void tick_active(struct active *active)
         return;
     case ACTIVE_PHASE_RUNNING:
         active_signal_when_due(active);
-        if (!active->is_start_appended && active_started(active, &err) != STATUS_OK) {
+        if (active_started(active, &err) != STATUS_OK ||
+            active_note_adopted(active, &err) != STATUS_OK) {
             log_error(&err);
         }
         if (!active->is_attached || silent_ms > 10L * SUPERVISOR_TICK_MS) {

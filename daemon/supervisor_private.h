@@ -48,9 +48,11 @@ struct active {
     char run_folder[PATH_BYTES_MAX];
     char token[TOKEN_HEX_BYTES]; /* "" until known */
 
-    /* attempt_started and the request to stop: appended, and committed. */
+    /* attempt_started, attempt_adopted, the request to stop: appended, and committed. */
     bool is_start_appended;
     bool is_start_committed;
+    bool is_adopt_appended;
+    bool is_adopt_committed;
     bool is_stop_appended;
     bool is_stop_committed;
     int64_t signal_at_ms; /* loop time; a worker that was told to stop has until then */
@@ -58,9 +60,11 @@ struct active {
 
     pid_t child; /* the shim, when it is our own child; 0: adopted, or none was started */
     bool is_child_reaped;
-    int pidfd;    /* -1: none */
-    int ready_fd; /* -1: none, or done with */
-    int fence_fd; /* attempt.lock, held by us so that no late shim starts; -1: not */
+    int64_t
+        adopted_pid; /* the shim, when a daemon before us started it; 0: not found yet, or ours */
+    int pidfd;       /* -1: none */
+    int ready_fd;    /* -1: none, or done with */
+    int fence_fd;    /* attempt.lock, held by us so that no late shim starts; -1: not */
     uv_poll_t exit_poll;
     uv_poll_t ready_poll;
     int open_handles;
@@ -140,6 +144,8 @@ void active_finish(struct active *active);
 MUST_USE enum status supervisor_adopt_all(struct supervisor *supervisor, struct error *err);
 /* Looks at the attempt folder of a WAITING attempt that is not our child. */
 void active_adopt(struct active *active);
+/* Appends attempt_adopted for an attempt that was found alive. */
+MUST_USE enum status active_note_adopted(struct active *active, struct error *err);
 
 /* ---- run_progress.c ---- */
 /* One slice of the attempt's records; true at the end of the file. Failures are logged and count

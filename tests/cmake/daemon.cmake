@@ -6,6 +6,7 @@ target_link_libraries(scripted-worker PRIVATE remora_rpc remora_shards remora_ba
 set_target_properties(remorad-fault scripted-worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 
 remora_unit_test(server remora_daemon)
+remora_unit_test(supervisor remora_daemon)
 
 remora_integration_test(daemon_jobs)
 remora_integration_test(daemon_restart)
