@@ -9,6 +9,7 @@
 #include "proto/base/json.h"
 #include "proto/base/sys.h"
 #include "proto/rpc/framing.h"
+#include "proto/rpc/link.h"
 #include "proto/rpc/message.h"
 #include "proto/rpc/socket.h"
 #include "tests/support/test.h"
@@ -131,8 +132,7 @@ static void answer(struct fixture *fixture, const struct rpc_message *request, j
     send_bytes(fixture, &line);
 }
 
-/* Says hello and takes the attach, which claims the token; tells the offset to go on from. */
-static void greet(struct fixture *fixture, int64_t offset)
+static void answer_hello(struct fixture *fixture)
 {
     struct rpc_message message = {0};
 
@@ -140,6 +140,13 @@ static void greet(struct fixture *fixture, int64_t offset)
     assert_string_equal(message.method, "hello");
     answer(fixture, &message, json_pack("{s:i, s:s}", "protocol", 1, "daemon", "test"));
     rpc_message_deinit(&message);
+}
+
+/* Takes the attach, which claims the token; tells the offset to go on from. */
+static void accept_attach(struct fixture *fixture, int64_t offset)
+{
+    struct rpc_message message = {0};
+
     next_message(fixture, &message);
     assert_string_equal(message.method, "worker.attach");
     assert_string_equal(json_get_text(message.params, "token", ""), "5ecret");
@@ -148,6 +155,28 @@ static void greet(struct fixture *fixture, int64_t offset)
     assert_int_equal(json_get_int(message.params, "records_bytes", -1), fixture->records.size);
     answer(fixture, &message, json_pack("{s:I}", "offset", (json_int_t)offset));
     rpc_message_deinit(&message);
+}
+
+static void greet(struct fixture *fixture, int64_t offset)
+{
+    answer_hello(fixture);
+    accept_attach(fixture, offset);
+}
+
+/* Answers the attach with an error. */
+static void refuse_attach(struct fixture *fixture, enum status status)
+{
+    struct rpc_message message = {0};
+    struct bytes line = {0};
+    struct error why;
+    struct error err;
+
+    next_message(fixture, &message);
+    assert_string_equal(message.method, "worker.attach");
+    (void)error_set(&why, status, "because");
+    assert_ok(rpc_write_error(&line, message.id, 0, &why, &err), &err);
+    rpc_message_deinit(&message);
+    send_bytes(fixture, &line);
 }
 
 /* Takes reports until end bytes of the file have come, each where the last one ended. */
@@ -224,6 +253,44 @@ static void control_is_heard_once(void **state)
     assert_false(reporter_take_control(fixture->reporter).stop);
 }
 
+static void an_attach_that_may_work_later_is_tried_again(void **state)
+{
+    static const enum status mended_by_time[] = {STATUS_NO_SPACE, STATUS_BUSY, STATUS_IO};
+    struct fixture *fixture = *state;
+
+    append_step(fixture, 1);
+    answer_hello(fixture);
+    for (size_t i = 0; i < sizeof mended_by_time / sizeof mended_by_time[0]; i++) {
+        refuse_attach(fixture, mended_by_time[i]);
+    }
+    accept_attach(fixture, 0);
+    take_reports(fixture, 0, fixture->records.size);
+}
+
+static void an_attach_that_can_never_work_is_not_tried_again(void **state)
+{
+    static const enum status final[] = {STATUS_PERMISSION, STATUS_NOT_FOUND};
+
+    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++) {
+        const char *line = NULL;
+        size_t size = 0;
+        struct fixture *fixture = NULL;
+        void *fresh = NULL;
+        (void)fixture_create(&fresh);
+        fixture = fresh;
+        answer_hello(fixture);
+        refuse_attach(fixture, final[i]);
+        int64_t end_ns = sys_monotonic_ns() + (RPC_LINK_RETRY_MS + 200) * INT64_C(1000000);
+        while (sys_monotonic_ns() < end_ns) {
+            reporter_poll(fixture->reporter);
+            read_some(fixture);
+            assert_false(rpc_decoder_next(&fixture->decoder, &line, &size));
+        }
+        (void)fixture_destroy(&fresh);
+    }
+    (void)state;
+}
+
 /* The daemon is there but does not read: what waits stays bounded and polling never blocks. */
 static void a_stopped_daemon_costs_nothing(void **state)
 {
@@ -254,6 +321,8 @@ int main(void)
         with_daemon(lines_go_out_from_where_the_daemon_is),
         with_daemon(a_lost_connection_is_made_again_and_caught_up),
         with_daemon(control_is_heard_once),
+        with_daemon(an_attach_that_may_work_later_is_tried_again),
+        cmocka_unit_test(an_attach_that_can_never_work_is_not_tried_again),
         with_daemon(a_stopped_daemon_costs_nothing),
         cmocka_unit_test(nobody_there_is_no_failure),
     };

@@ -28,7 +28,9 @@ struct reporter {
     uint64_t connection; /* that attach was sent on; 0: none */
     int64_t attach_id;   /* of the answer that is awaited */
     bool is_attached;    /* offset is valid */
+    int64_t attach_ms;   /* not before then; monotonic */
     bool is_refused;     /* the daemon does not know us: this attempt reports no more */
+    bool has_complained; /* about a daemon that cannot be told anything; once per trouble */
     int64_t offset;      /* of the file, up to which lines were sent */
     struct bytes buffer;
     struct reporter_control control;
@@ -122,9 +124,31 @@ static void on_attached(struct reporter *reporter, const json_t *result)
     /* A daemon that claims more than there is has another file in mind; let it read ours itself. */
     reporter->offset = is_ours ? offset : reporter->records->size;
     reporter->is_attached = true;
+    reporter->has_complained = false;
 }
 
-static void on_message(struct reporter *reporter, const struct rpc_message *message)
+static void complain(struct reporter *reporter, const struct error *why)
+{
+    if (!reporter->has_complained) {
+        reporter->has_complained = true;
+        log_warn("the daemon hears nothing of this attempt for now: %s", why->message);
+    }
+}
+
+/* Another try meets the same attempt with the same token, but perhaps a disk with room on it. */
+static void on_refused(struct reporter *reporter, const struct error *why, int64_t now_ms)
+{
+    reporter->is_refused = why->status == STATUS_PERMISSION || why->status == STATUS_NOT_FOUND;
+    if (reporter->is_refused) {
+        log_warn("the daemon takes no reports of this attempt: %s", why->message);
+        return;
+    }
+    complain(reporter, why);
+    reporter->connection = 0;
+    reporter->attach_ms = now_ms + RPC_LINK_RETRY_MS;
+}
+
+static void on_message(struct reporter *reporter, const struct rpc_message *message, int64_t now_ms)
 {
     bool answers_attach =
         json_is_integer(message->id) && json_integer_value(message->id) == reporter->attach_id;
@@ -137,8 +161,7 @@ static void on_message(struct reporter *reporter, const struct rpc_message *mess
         break;
     case RPC_MESSAGE_ERROR:
         if (answers_attach) {
-            reporter->is_refused = true;
-            log_warn("the daemon takes no reports of this attempt: %s", message->error.message);
+            on_refused(reporter, &message->error, now_ms);
         }
         break;
     case RPC_MESSAGE_NOTIFICATION:
@@ -189,16 +212,22 @@ static void send_lines(struct reporter *reporter)
 void reporter_poll(struct reporter *reporter)
 {
     struct rpc_message message = {0};
+    int64_t now_ms = sys_monotonic_ns() / 1000000;
 
     if (reporter == NULL || reporter->is_refused) {
         return;
     }
-    enum rpc_link_state state = rpc_link_poll(reporter->link, sys_monotonic_ns() / 1000000);
-    if (state == RPC_LINK_UP && reporter->connection != rpc_link_connection_count(reporter->link)) {
+    enum rpc_link_state state = rpc_link_poll(reporter->link, now_ms);
+    const struct error *last_error = rpc_link_last_error(reporter->link);
+    if (state == RPC_LINK_DOWN && last_error->message[0] != '\0') {
+        complain(reporter, last_error);
+    }
+    if (state == RPC_LINK_UP && now_ms >= reporter->attach_ms &&
+        reporter->connection != rpc_link_connection_count(reporter->link)) {
         attach(reporter);
     }
     while (rpc_link_receive(reporter->link, &message)) {
-        on_message(reporter, &message);
+        on_message(reporter, &message, now_ms);
         rpc_message_deinit(&message);
     }
     if (state == RPC_LINK_UP && reporter->is_attached &&

@@ -3,7 +3,8 @@
  *
  * The socket is a courtesy: the records file is the truth, and the daemon can read it by itself.
  * Nothing here waits or fails a run. Lines go out in the order of the file, from the offset that
- * the daemon said it has; after a lost connection that is asked again.
+ * the daemon said it has; after a lost connection that is asked again. A daemon that does not know
+ * the attempt or its token is not asked again, one in other trouble (its disk is full) is.
  *
  * Ownership: borrows the records. Threads: rank 0's main thread, at step boundaries.
  */
