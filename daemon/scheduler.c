@@ -50,27 +50,21 @@ int slot_set_free_count(const struct slot_set *slots)
     return count;
 }
 
-/* Turns, for each core of the list, one slot from !is_busy to is_busy. */
-static void mark(struct slot_set *slots, const struct cpu_list *cpus, bool is_busy)
+void slot_set_clear(struct slot_set *slots)
 {
-    for (int i = 0; i < cpus->count; i++) {
-        for (int slot = 0; slot < slots->count; slot++) {
-            if (slots->cpus[slot] == cpus->cpus[i] && slots->is_busy[slot] != is_busy) {
-                slots->is_busy[slot] = is_busy;
-                break;
-            }
-        }
-    }
+    memset(slots->is_busy, 0, sizeof slots->is_busy);
 }
 
 void slot_set_take(struct slot_set *slots, const struct cpu_list *cpus)
 {
-    mark(slots, cpus, true);
-}
-
-void slot_set_release(struct slot_set *slots, const struct cpu_list *cpus)
-{
-    mark(slots, cpus, false);
+    for (int i = 0; i < cpus->count; i++) {
+        for (int slot = 0; slot < slots->count; slot++) {
+            if (slots->cpus[slot] == cpus->cpus[i] && !slots->is_busy[slot]) {
+                slots->is_busy[slot] = true;
+                break;
+            }
+        }
+    }
 }
 
 /* Takes count free slots, always one on the least loaded core. slots is a copy. */

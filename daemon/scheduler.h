@@ -29,10 +29,12 @@ void slot_set_init(struct slot_set *out, const struct cpu_list *cores, int slot_
 MUST_USE enum status slot_set_own_cores(struct cpu_list *out, struct error *err);
 
 int slot_set_free_count(const struct slot_set *slots);
-/* Marks slots of these cores busy or free. Cores that no free (or busy) slot has are passed over:
- * an adopted attempt may hold cores that this daemon was not given. */
+/* Marks all slots free. */
+void slot_set_clear(struct slot_set *slots);
+/* Marks a free slot busy for each core of the list. A core without a free slot is passed over: an
+ * attempt that an earlier daemon started may use more than this one was given. So slots are not
+ * given back one by one, which might free another's, but cleared and taken by all who are left. */
 void slot_set_take(struct slot_set *slots, const struct cpu_list *cpus);
-void slot_set_release(struct slot_set *slots, const struct cpu_list *cpus);
 
 struct schedule_request {
     int64_t job;

@@ -97,11 +97,21 @@ void active_close_ready(struct active *active)
     }
 }
 
+static void take_slots_anew(struct supervisor *supervisor)
+{
+    slot_set_clear(&supervisor->config.slots);
+    for (struct active *active = supervisor->actives; active; active = active->next) {
+        if (active->phase != ACTIVE_PHASE_CLOSING) {
+            slot_set_take(&supervisor->config.slots, &active->cpus);
+        }
+    }
+}
+
 void active_close(struct active *active)
 {
     assert(active->phase != ACTIVE_PHASE_CLOSING);
     active->phase = ACTIVE_PHASE_CLOSING;
-    slot_set_release(&active->supervisor->config.slots, &active->cpus);
+    take_slots_anew(active->supervisor);
     active_close_ready(active);
     if (active->has_exit_poll) {
         active->has_exit_poll = false;

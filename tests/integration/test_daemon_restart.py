@@ -132,6 +132,28 @@ class Restart(remorad.Case):
         daemon.wait(job, "cancelled")
         self.assertEqual(daemon.job_processes(), [])
 
+    def test_with_fewer_slots_the_end_of_one_attempt_frees_nobody_else_s(self):
+        cores = os.sched_getaffinity(0)
+        if len(cores) < 2:
+            self.skipTest("needs two cores")
+        os.sched_setaffinity(0, sorted(cores)[:2])
+        self.addCleanup(os.sched_setaffinity, 0, cores)
+        daemon = self.remorad(slots=4).start()
+        first, second = [daemon.submit(f"pair-{i}", ranks=2, steps=5000, step_ms=10)
+                         for i in range(2)]
+        for job in (first, second):
+            daemon.wait(job, "running")
+        daemon.slots = 2
+        daemon.restart()
+        waiting = daemon.submit("waiting", ranks=2, steps=1)
+        daemon.call("job.cancel", job=first)
+        daemon.wait(first, "cancelled")
+        time.sleep(0.5)  # time enough to start what must not start
+        self.assertEqual(daemon.call("daemon.status")["slots"], {"total": 2, "free": 0})
+        self.assertEqual(daemon.state_of(waiting), "queued")
+        daemon.call("job.cancel", job=second)
+        daemon.wait(waiting, "succeeded")
+
     def test_shutdown_leaves_attempts_alone(self):
         daemon = self.remorad().start()
         job = daemon.submit("plain", steps=150, step_ms=10)
