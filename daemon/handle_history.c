@@ -28,9 +28,6 @@ static enum status find_optional_job(struct service *service, const json_t *para
 
 /* ---- Events ---- */
 
-/* A page ends where the line would become too long for the protocol. */
-#define EVENT_PAGE_BYTES_MAX (RPC_LINE_BYTES_MAX / 4)
-
 struct event_page {
     json_t *events;
     int64_t next_seq;
@@ -41,7 +38,7 @@ static enum status append_event_view(void *context, const struct event *event, s
 {
     struct event_page *page = context;
 
-    if (page->bytes > EVENT_PAGE_BYTES_MAX) {
+    if (page->bytes > SERVICE_PAGE_BYTES_MAX) {
         return STATUS_LIMIT; /* enough; the rest is for the next page */
     }
     if (json_array_append_new(page->events, event_to_json(event)) < 0) {
@@ -122,6 +119,7 @@ enum status handle_job_metrics(void *context, const struct request *request, jso
         .kind = json_get_text(request->params, "kind", "step"),
         .from_step = json_get_int(request->params, "from_step", 0),
         .limit = json_get_int(request->params, "limit", RPC_PAGE_ROWS_MAX),
+        .bytes_max = SERVICE_PAGE_BYTES_MAX,
         .with_superseded = json_get_bool(request->params, "superseded", false),
     };
     rows = json_array();

@@ -29,13 +29,19 @@ static json_t *view(struct service *service, const struct job *job, struct error
 struct job_page {
     struct service *service;
     json_t *jobs;
+    size_t bytes; /* about */
 };
 
 static enum status append_job_view(void *context, const struct job *job, struct error *err)
 {
     struct job_page *page = context;
 
-    if (json_array_append_new(page->jobs, view(page->service, job, err)) < 0) {
+    if (page->bytes > SERVICE_PAGE_BYTES_MAX) {
+        return STATUS_LIMIT; /* enough; the rest is for the next page */
+    }
+    json_t *row = view(page->service, job, err);
+    page->bytes += json_dumpb(row, NULL, 0, JSON_COMPACT);
+    if (json_array_append_new(page->jobs, row) < 0) {
         return error_set(err, STATUS_NO_MEMORY, "list of jobs: out of memory");
     }
     return STATUS_OK;
@@ -52,7 +58,7 @@ enum status handle_job_list(void *context, const struct request *request, json_t
     enum status status = queue_each_job(
         service->queue, json_get_int(request->params, "before", 0), is_all ? 0 : INT64_MAX,
         json_get_int(request->params, "limit", RPC_PAGE_ROWS_MAX), append_job_view, &page, err);
-    if (status) {
+    if (status && status != STATUS_LIMIT) {
         json_decref(page.jobs);
         return status;
     }

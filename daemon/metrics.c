@@ -250,6 +250,7 @@ enum status metrics_page(struct metrics *metrics, const struct metrics_query *qu
     sqlite3_stmt *row = NULL;
     int64_t count = 0;
     int64_t last_step = -1;
+    size_t bytes = 0;
 
     assert(query->limit >= 1);
     *next = -1;
@@ -262,7 +263,8 @@ enum status metrics_page(struct metrics *metrics, const struct metrics_query *qu
                  err);
     while (status == STATUS_OK && db_row(metrics->db, row, &status, err)) {
         int64_t step = db_int(row, 0, 0);
-        if (count >= query->limit && step != last_step) {
+        bool is_full = count >= query->limit || bytes >= query->bytes_max;
+        if (is_full && count > 0 && step != last_step) {
             *next = step;
             db_query_end(row);
             break;
@@ -275,6 +277,7 @@ enum status metrics_page(struct metrics *metrics, const struct metrics_query *qu
             db_query_end(row);
             return error_set(err, STATUS_NO_MEMORY, "metrics: out of memory");
         }
+        bytes += strlen(db_text(row, 2));
         last_step = step;
         count++;
     }

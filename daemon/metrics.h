@@ -56,11 +56,12 @@ struct metrics_query {
     int64_t job;
     const char *kind;
     int64_t from_step;
-    int64_t limit; /* rows, at least 1 */
+    int64_t limit;    /* rows, at least 1 */
+    size_t bytes_max; /* of records, about; at least one step is given */
     bool with_superseded;
 };
 
 /* Appends records to the array rows, by step. *next is the step to go on from, -1 at the end: a
- * step is never cut in two, so a page may be a few rows longer than the limit. */
+ * step is never cut in two, so a page may be a few rows longer than both limits. */
 MUST_USE enum status metrics_page(struct metrics *metrics, const struct metrics_query *query,
                                   json_t *rows, int64_t *next, struct error *err);

@@ -13,8 +13,12 @@
 #include "daemon/server.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
+#include "proto/base/limits.h"
 
 #define SERVICE_SIGNALS 3
+/* A page of events, metrics or jobs ends before its line becomes too long for the protocol, however
+ * few rows that are; the quarter leaves room for a last large row. */
+#define SERVICE_PAGE_BYTES_MAX (RPC_LINE_BYTES_MAX / 4)
 
 struct service {
     struct service_config config;

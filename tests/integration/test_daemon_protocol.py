@@ -142,6 +142,27 @@ class Protocol(remorad.Case):
                           self.daemon.call("job.metrics", job=job, kind="checkpoint")["rows"]],
                          [7, 14, 21])
 
+    def test_large_records_are_paged_by_bytes(self):
+        job = self.daemon.submit("plain", steps=1, every=1000)
+        self.daemon.wait(job, "succeeded")
+        self.daemon.kill()
+        rows = [{"type": "checkpoint", "attempt": 1, "step": 2 + i, "time_ms": 1,
+                 "path": "/" + "x" * 40000} for i in range(200)]  # more than one line may hold
+        with open(self.daemon.run_folder(job) / "records.jsonl", "a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        self.daemon.start()
+        harness.until("the records are read", lambda: self.daemon.job(job)["checkpoint"]["step"] ==
+                      rows[-1]["step"])
+        paged, step, pages = [], 0, 0
+        while step is not None:
+            page = self.daemon.call("job.metrics", job=job, kind="checkpoint", from_step=step,
+                                    limit=5000)
+            paged += page["rows"]
+            step = page["next"]
+            pages += 1
+        self.assertEqual([row["step"] for row in paged[-200:]], [row["step"] for row in rows])
+        self.assertGreater(pages, 4)
+
     def test_logs_are_paged_as_text(self):
         job = self.daemon.submit("plain", ranks=2, steps=1)
         self.daemon.wait(job, "succeeded")
