@@ -6,6 +6,10 @@ target_link_libraries(scripted-worker PRIVATE remora_rpc remora_shards remora_ba
 set_target_properties(remorad-fault scripted-worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 
 remora_unit_test(metrics remora_daemon)
+remora_unit_test(mpirun remora_daemon)
+remora_unit_test(outcome remora_daemon)
+remora_unit_test(process remora_daemon)
+remora_unit_test(queue remora_daemon)
 remora_unit_test(scheduler remora_daemon)
 remora_unit_test(server remora_daemon)
 remora_unit_test(supervisor remora_daemon)

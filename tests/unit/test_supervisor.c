@@ -3,6 +3,7 @@
  * process that only holds the lock.
  */
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +78,7 @@ static void start_shim(struct fixture *fixture, const char *folder)
     assert_true(fixture->shim >= 0);
     if (fixture->shim == 0) {
         int lock = -1;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail */
         byte = attempt_lock_take(&lock, folder, NULL) == STATUS_OK ? '1' : '0';
         (void)!write(ends[1], &byte, 1);
         for (;;) {
