@@ -161,14 +161,16 @@ static json_t *attempt_ended_data(const struct outcome *outcome, const struct ve
 static void job_reason(struct reason *out, const struct active *active, const struct job *job,
                        const struct verdict *verdict)
 {
+    int used = job->attempts_used + (verdict->counts ? 1 : 0);
+
     *out = verdict->reason;
     if (verdict->job_state == JOB_STATE_QUEUED) {
-        reason_set(out, REASON_RETRY, "attempt %d (%s): %s", active->number,
+        reason_set(out, REASON_RETRY, "after %.1f s; attempt %d (%s): %s",
+                   (double)retry_delay_ms(used) / 1000.0, active->number,
                    reason_name(verdict->reason.type), verdict->reason.evidence);
         reason_set_hint(out, "remora logs %lld", (long long)job->id);
     } else if (verdict->job_state == JOB_STATE_FAILED) {
-        reason_set(out, verdict->reason.type, "attempt %d of %d: %s",
-                   job->attempts_used + (verdict->counts ? 1 : 0), job->attempts_max,
+        reason_set(out, verdict->reason.type, "attempt %d of %d: %s", used, job->attempts_max,
                    verdict->reason.evidence);
         reason_set_hint(out, "%s", verdict->reason.hint);
     } else if (verdict->job_state == JOB_STATE_SUCCEEDED && active->ranks > 0) {

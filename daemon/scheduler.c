@@ -92,15 +92,25 @@ static void pick(struct slot_set *slots, int count, struct cpu_list *cpus)
     }
 }
 
+int64_t retry_delay_ms(int failures)
+{
+    int64_t delay_ms = failures > 0 ? SCHEDULE_HOLD_MS : 0;
+
+    for (int i = 1; i < failures && delay_ms < RETRY_DELAY_MS_MAX; i++) {
+        delay_ms *= 2;
+    }
+    return delay_ms < RETRY_DELAY_MS_MAX ? delay_ms : RETRY_DELAY_MS_MAX;
+}
+
 int schedule_next(const struct slot_set *slots, const struct schedule_request *requests,
                   size_t request_count, struct cpu_list *cpus)
 {
     for (size_t i = 0; i < request_count; i++) {
         assert(requests[i].slots > 0);
-        if (requests[i].slots > slots->count) {
+        if (requests[i].slots > slots->count || requests[i].wait_ms > SCHEDULE_HOLD_MS) {
             continue;
         }
-        if (requests[i].slots > slot_set_free_count(slots)) {
+        if (requests[i].wait_ms > 0 || requests[i].slots > slot_set_free_count(slots)) {
             return -1;
         }
         struct slot_set copy = *slots;

@@ -1,7 +1,7 @@
 /*
  * supervisor_private — what the parts of the supervisor share: supervisor.c (transaction,
- * requests), attempt_start.c (launch), attempt_stop.c (cancel), attempt_end.c (end),
- * attempt_adopt.c (restart), run_progress.c (records).
+ * requests), attempt_plan.c (who is next), attempt_start.c (launch), attempt_stop.c (cancel),
+ * attempt_end.c (end), attempt_adopt.c (restart), run_progress.c (records).
  */
 #pragma once
 
@@ -90,6 +90,7 @@ struct supervisor {
     struct mpirun mpirun; /* major 0: not looked for yet */
     struct active *actives;
     bool is_plan_needed;
+    int64_t retry_ms; /* loop time at which the first of the jobs that wait is due; 0: none does */
     bool is_stopped;
     uv_timer_t tick;     /* what waits for something outside is looked at again */
     uv_idle_t busy;      /* active while there are records to read */
@@ -108,12 +109,14 @@ MUST_USE enum status active_create(struct active **out, struct supervisor *super
                                    const struct cpu_list *cpus, struct error *err);
 /* Closes all handles; the memory follows when they are closed. Slots are free from here on. */
 void active_close(struct active *active);
-/* The ranks of a job's spec; 0 for a kind that does not run under MPI. */
-MUST_USE enum status job_ranks(struct supervisor *supervisor, const struct job *job, int *out,
-                               struct error *err);
 void active_free_when_idle(struct active *active);
 /* Lets the tick and the reading between other work run when, and only when, they are needed. */
 void supervisor_update_timers(struct supervisor *supervisor);
+
+/* ---- attempt_plan.c ---- */
+/* The ranks of a job's spec; 0 for a kind that does not run under MPI. */
+MUST_USE enum status job_ranks(struct supervisor *supervisor, const struct job *job, int *out,
+                               struct error *err);
 
 /* ---- attempt_start.c ---- */
 void active_prepare(struct active *active);

@@ -56,6 +56,37 @@ class Jobs(remorad.Case):
         daemon.call("job.resume", job=job)
         self.assertEqual(len(daemon.wait(job, "failed")["attempts"]), 4)
 
+    def attempt(self, daemon, job, number):
+        """Waits until it has ended and the job is queued again."""
+        return harness.until(f"attempt {number} has failed", lambda: daemon.state_of(job) == "queued"
+                             and daemon.job(job)["attempts"][number - 1:], 30)[0]
+
+    def test_a_failing_job_waits_longer_each_time_and_lets_others_go_first(self):
+        daemon = self.remorad(slots=1).start()
+        job = daemon.submit("doomed", steps=2, attempts=6)
+        third = self.attempt(daemon, job, 3)
+        daemon.wait(quick := daemon.submit("quick", steps=1), "succeeded")
+        fourth = self.attempt(daemon, job, 4)
+        self.assertLess(daemon.job(quick)["job"]["ended_ms"], fourth["started_ms"])
+        daemon.restart()  # what is left of the wait is waited for
+        fifth = self.attempt(daemon, job, 5)
+        self.assertEqual(daemon.call("job.cancel", job=job)["state"], "cancelled")
+        attempts = daemon.job(job)["attempts"]
+        self.assertEqual(attempts[2:], [third, fourth, fifth])
+        waits = [b["started_ms"] - a["ended_ms"] for a, b in zip(attempts, attempts[1:])]
+        for wait, least in zip(waits, (500, 1000, 2000, 4000)):
+            self.assertGreaterEqual(wait, least)
+            self.assertLess(wait, least + 3000 * harness.PATIENCE)
+
+    def test_a_job_that_failed_once_goes_on_before_the_next_one(self):
+        daemon = self.remorad(slots=1).start()
+        job = daemon.submit("crash", steps=10)
+        following = daemon.submit("following", steps=1)
+        attempts = daemon.wait(job, "succeeded")["attempts"]
+        ended = daemon.wait(following, "succeeded")["job"]
+        self.assertEqual(len(attempts), 2)
+        self.assertGreaterEqual(ended["started_ms"], attempts[1]["ended_ms"])
+
     def test_a_refused_job_fails_at_once_with_the_worker_s_words(self):
         daemon = self.remorad().start()
         detail = daemon.wait(daemon.submit("refused"), "failed")

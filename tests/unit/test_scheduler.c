@@ -1,3 +1,5 @@
+#include <limits.h>
+
 #include "daemon/scheduler.h"
 #include "tests/support/test.h"
 
@@ -91,21 +93,29 @@ struct schedule_case {
     const char *what;
     int slot_count; /* over two cores */
     struct cores taken;
-    int requests[4]; /* slots; 0 ends */
-    int expected;    /* index, or -1 */
+    int requests[4];     /* slots; 0 ends */
+    int64_t waits_ms[4]; /* of the requests */
+    int expected;        /* index, or -1 */
     struct cores cpus;
 };
 
 static const struct schedule_case schedule_cases[] = {
-    {"nobody waits", 2, {0}, {0}, -1, {0}},
-    {"the first goes first", 2, {0}, {1, 1}, 0, {1, {0}}},
-    {"idle cores before shared ones", 4, {1, {0}}, {1}, 0, {1, {1}}},
-    {"ranks are spread", 4, {0}, {3}, 0, {3, {0, 1, 0}}},
-    {"all slots", 2, {0}, {2}, 0, {2, {0, 1}}},
-    {"no slot is free", 2, {2, {0, 1}}, {1}, -1, {0}},
-    {"the head waits and is not overtaken", 2, {1, {0}}, {2, 1}, -1, {0}},
-    {"who can never run is passed over", 2, {0}, {3, 1}, 1, {1, {0}}},
-    {"nobody can ever run", 2, {0}, {3, 4}, -1, {0}},
+    {"nobody waits", 2, {0}, {0}, {0}, -1, {0}},
+    {"the first goes first", 2, {0}, {1, 1}, {0}, 0, {1, {0}}},
+    {"idle cores before shared ones", 4, {1, {0}}, {1}, {0}, 0, {1, {1}}},
+    {"ranks are spread", 4, {0}, {3}, {0}, 0, {3, {0, 1, 0}}},
+    {"all slots", 2, {0}, {2}, {0}, 0, {2, {0, 1}}},
+    {"no slot is free", 2, {2, {0, 1}}, {1}, {0}, -1, {0}},
+    {"the head waits and is not overtaken", 2, {1, {0}}, {2, 1}, {0}, -1, {0}},
+    {"who can never run is passed over", 2, {0}, {3, 1}, {0}, 1, {1, {0}}},
+    {"nobody can ever run", 2, {0}, {3, 4}, {0}, -1, {0}},
+    {"a far retry is passed over", 2, {0}, {1, 1}, {SCHEDULE_HOLD_MS + 1}, 1, {1, {0}}},
+    {"a near retry is waited for", 2, {0}, {1, 1}, {SCHEDULE_HOLD_MS}, -1, {0}},
+    {"to the end", 2, {0}, {1, 1}, {1}, -1, {0}},
+    {"only far retries", 2, {0}, {1, 1}, {9999, 9999}, -1, {0}},
+    {"a far retry before a near one", 2, {0}, {1, 1, 1}, {9999, 1}, -1, {0}},
+    {"who can never run is not waited for", 2, {0}, {3, 1}, {1}, 1, {1, {0}}},
+    {"a retry behind the next one", 2, {0}, {1, 1}, {0, 1}, 0, {1, {0}}},
 };
 
 static void the_queue_is_served_in_order(void **state)
@@ -120,8 +130,9 @@ static void the_queue_is_served_in_order(void **state)
         size_t count = 0;
 
         for (; count < 4 && row->requests[count] > 0; count++) {
-            requests[count] =
-                (struct schedule_request){.job = (int64_t)count, .slots = row->requests[count]};
+            requests[count] = (struct schedule_request){.job = (int64_t)count,
+                                                        .slots = row->requests[count],
+                                                        .wait_ms = row->waits_ms[count]};
         }
         slot_set_take(&slots, &taken);
         int free_count = slot_set_free_count(&slots);
@@ -133,6 +144,20 @@ static void the_queue_is_served_in_order(void **state)
             assert_int_equal(cpus.cpus[cpu], row->cpus.cpus[cpu]);
         }
         assert_int_equal(slot_set_free_count(&slots), free_count); /* it only looks */
+    }
+}
+
+static void the_wait_for_a_retry_doubles_up_to_its_limit(void **state)
+{
+    static const struct {
+        int failures;
+        int64_t delay_ms;
+    } cases[] = {{0, 0},     {1, 500},   {2, 1000},     {3, 2000},       {6, 16000},
+                 {7, 30000}, {8, 30000}, {1000, 30000}, {INT_MAX, 30000}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(retry_delay_ms(cases[i].failures), cases[i].delay_ms);
     }
 }
 
@@ -156,6 +181,7 @@ int main(void)
         cmocka_unit_test(taken_slots_are_busy_until_cleared),
         cmocka_unit_test(the_end_of_an_attempt_beyond_the_slots_frees_nobody_else_s),
         cmocka_unit_test(the_queue_is_served_in_order),
+        cmocka_unit_test(the_wait_for_a_retry_doubles_up_to_its_limit),
         cmocka_unit_test(the_cores_of_this_process_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
