@@ -31,7 +31,8 @@ static void products_agree_with_the_reference_at_every_shape(void **state)
     (void)state;
     static const int64_t sizes[][3] = {{1, 1, 1},     {1, 7, 5},     {5, 1, 3},     {3, 3, 1},
                                        {2, 1, 64},    {17, 33, 9},   {255, 257, 3}, {256, 256, 8},
-                                       {257, 511, 7}, {64, 513, 33}, {31, 2, 300}};
+                                       {257, 511, 7}, {64, 513, 33}, {31, 2, 300},  {1, 100, 64},
+                                       {3, 40, 17},   {513, 1, 40}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (int bits = 0; bits < 16; bits++) {
             struct gemm_shape shape = {.m = sizes[i][0],

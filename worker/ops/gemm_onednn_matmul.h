@@ -17,10 +17,19 @@ struct gemm_onednn_matrix {
 static inline struct gemm_onednn_matrix gemm_onednn_matrix(int64_t rows, int64_t columns,
                                                            int64_t ld, bool transpose)
 {
-    return (struct gemm_onednn_matrix){
+    struct gemm_onednn_matrix matrix = {
         .dims = {rows, columns},
         .strides = {transpose ? 1 : ld, transpose ? ld : 1},
     };
+    /* The stride of a single row or column is never used; but a 1 there makes oneDNN 3.7 take the
+     * other side for dense, and read wrong elements. */
+    if (transpose && rows == 1) {
+        matrix.strides[0] = columns * ld;
+    }
+    if (!transpose && columns == 1) {
+        matrix.strides[1] = rows * ld;
+    }
+    return matrix;
 }
 
 /* Describes c = op(a) op(b), or c += with accumulate; the caller owns *out. */
