@@ -49,6 +49,16 @@ def environment(**more):
     return kept
 
 
+def mpi_folders(folder):
+    """Variables that keep what Open MPI leaves behind of killed ranks (its sessions, its shared
+    memory) in a folder of the test; the last one is Open MPI 5's."""
+    folder = folder / "mpi"
+    folder.mkdir(exist_ok=True)
+    names = ("TMPDIR", "OMPI_MCA_orte_tmpdir_base", "OMPI_MCA_btl_vader_backing_directory",
+             "OMPI_MCA_btl_sm_backing_directory")
+    return {name: str(folder) for name in names}
+
+
 def until(what, condition, seconds=60.0):
     """Polls until condition() is true and returns its value; fails naming what was waited for."""
     deadline = time.monotonic() + seconds * PATIENCE
@@ -74,6 +84,20 @@ def processes_with(text):
         except (OSError, IndexError):
             continue
     return found
+
+
+def remove_shared_memory(attempt_ids):
+    """What shims that were killed can remove no more."""
+    for name in attempt_ids:
+        shutil.rmtree(f"/dev/shm/remora.{name}", ignore_errors=True)
+
+
+def check_replay(case, state):
+    """The tables of jobs and attempts must be what the events of the state folder say."""
+    if (state / "queue.db").exists():
+        result = subprocess.run([str(BIN / "remorad"), "--check", "--state-dir", str(state)],
+                                env=environment(), capture_output=True, text=True, check=False)
+        case.assertEqual(result.returncode, 0, result.stderr)
 
 
 class Result:
@@ -192,7 +216,7 @@ class Daemon:
         self.process.wait(30)
 
     def finish(self):
-        """Ends the daemon and every process of its jobs."""
+        """Ends the daemon and every process of its jobs; the log must then replay to the tables."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
@@ -203,6 +227,8 @@ class Daemon:
             except ProcessLookupError:
                 pass
         until("no process of a job is left", lambda: not self.job_processes(), 30)
+        remove_shared_memory(self.attempt_ids())
+        check_replay(self.case, self.state)
 
     def attempt_ids(self):
         ids = []
