@@ -86,10 +86,20 @@ def processes_with(text):
     return found
 
 
-def remove_shared_memory(attempt_ids):
-    """What shims that were killed can remove no more."""
-    for name in attempt_ids:
-        shutil.rmtree(f"/dev/shm/remora.{name}", ignore_errors=True)
+def remove_leftovers(state):
+    """What an attempt whose shim and daemon were killed can remove no more."""
+    for path in state.glob("jobs/*/attempts/*/launch.json"):
+        try:
+            launch = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if launch["shared_folder"]:
+            shutil.rmtree(launch["shared_folder"], ignore_errors=True)
+        if launch["cgroup"] and pathlib.Path(launch["cgroup"]).is_dir():
+            group = pathlib.Path(launch["cgroup"])
+            (group / "cgroup.kill").write_text("1")
+            until(f"{group} is empty", lambda group=group: not (group / "cgroup.procs").read_text())
+            group.rmdir()
 
 
 def check_replay(case, state):
@@ -227,7 +237,7 @@ class Daemon:
             except ProcessLookupError:
                 pass
         until("no process of a job is left", lambda: not self.job_processes(), 30)
-        remove_shared_memory(self.attempt_ids())
+        remove_leftovers(self.state)
         check_replay(self.case, self.state)
 
     def attempt_ids(self):

@@ -141,7 +141,7 @@ class Remorad:
             except ProcessLookupError:
                 pass
         harness.until("no process of a job is left", lambda: not self.job_processes(), 30)
-        harness.remove_shared_memory(self.attempt_ids())
+        harness.remove_leftovers(self.state)
         harness.check_replay(self.case, self.state)
 
     def submit(self, name, ranks=1, steps=10, step_ms=0, attempts=3, every=5):
