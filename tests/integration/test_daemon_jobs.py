@@ -59,8 +59,10 @@ class Jobs(remorad.Case):
 
     def attempt(self, daemon, job, number):
         """Waits until it has ended and the job is queued again."""
-        return harness.until(f"attempt {number} has failed", lambda: daemon.state_of(job) == "queued"
-                             and daemon.job(job)["attempts"][number - 1:], 30)[0]
+        def failed():
+            detail = daemon.job(job)
+            return detail["job"]["state"] == "queued" and detail["attempts"][number - 1:]
+        return harness.until(f"attempt {number} has failed", failed, 30)[0]
 
     def test_a_failing_job_waits_longer_each_time_and_lets_others_go_first(self):
         daemon = self.remorad(slots=1).start()

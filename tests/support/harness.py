@@ -110,6 +110,12 @@ def check_replay(case, state):
         case.assertEqual(result.returncode, 0, result.stderr)
 
 
+def check_log(case, log):
+    """A sanitizer's report does not always end the program, and a killed one has no exit code."""
+    if log.exists():
+        case.assertNotIn("Sanitizer", log.read_text(errors="replace"))
+
+
 class Result:
     def __init__(self, process, arguments):
         self.code = process.returncode
@@ -239,6 +245,7 @@ class Daemon:
         until("no process of a job is left", lambda: not self.job_processes(), 30)
         remove_leftovers(self.state)
         check_replay(self.case, self.state)
+        check_log(self.case, self.log)
 
     def attempt_ids(self):
         ids = []

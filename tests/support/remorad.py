@@ -143,6 +143,7 @@ class Remorad:
         harness.until("no process of a job is left", lambda: not self.job_processes(), 30)
         harness.remove_leftovers(self.state)
         harness.check_replay(self.case, self.state)
+        harness.check_log(self.case, self.log)
 
     def submit(self, name, ranks=1, steps=10, step_ms=0, attempts=3, every=5):
         return self.call("job.submit", spec=self.case.spec(name, ranks, steps, step_ms, attempts,
