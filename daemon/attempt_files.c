@@ -113,6 +113,24 @@ static enum status read_object(const char *folder, const char *name, json_t **ou
     return status;
 }
 
+void attempt_cgroup_read(char *out, const char *folder, const char *attempt_id)
+{
+    json_t *launch = NULL;
+    size_t id_bytes = strlen(attempt_id);
+
+    out[0] = '\0';
+    if (read_object(folder, ATTEMPT_LAUNCH_FILE, &launch, NULL) == STATUS_OK) {
+        const char *path = json_get_text(launch, "cgroup", "");
+        size_t size = strlen(path);
+        /* All that is in it is going to be killed: it had better be the attempt's. */
+        if (size > id_bytes && size < PATH_BYTES_MAX &&
+            strcmp(path + size - id_bytes, attempt_id) == 0) {
+            memcpy(out, path, size + 1);
+        }
+    }
+    json_decref(launch);
+}
+
 enum status shim_record_write(const char *folder, const char *attempt_id,
                               const struct process_identity *shim, struct error *err)
 {

@@ -54,6 +54,9 @@ MUST_USE enum status attempt_lock_take(int *fd, const char *folder, struct error
 MUST_USE enum status attempt_scratch_remove(const char *folder, const char *shared_folder,
                                             struct error *err);
 
+/* The attempt's control group as launch.json has it; "" when there is none. out[PATH_BYTES_MAX]. */
+void attempt_cgroup_read(char *out, const char *folder, const char *attempt_id);
+
 /* Each read gives STATUS_NOT_FOUND when the file is not there (yet). */
 MUST_USE enum status shim_record_write(const char *folder, const char *attempt_id,
                                        const struct process_identity *shim, struct error *err);

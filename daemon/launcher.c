@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/process.h"
 #include "daemon/shim.h"
 #include "proto/base/file.h"
@@ -145,15 +146,18 @@ static enum status make_folders(const struct launch *launch, struct error *err)
 static enum status write_launch(const struct launch *launch, struct error *err)
 {
     json_t *argv = NULL;
+    char cgroup[PATH_BYTES_MAX];
     struct bytes text = {0};
 
     enum status status = launch_command(&argv, launch, err);
     if (status) {
         return status;
     }
-    json_t *object = json_pack(
-        "{s:s, s:o, s:s, s:i}", "attempt_id", launch->attempt_id, "argv", argv, "shared_folder",
-        launch->ranks > 0 ? launch->shared_folder : "", "grace_ms", LAUNCH_GRACE_MS);
+    cgroup_path(cgroup, launch->attempt_id);
+    json_t *object =
+        json_pack("{s:s, s:o, s:s, s:s, s:i}", "attempt_id", launch->attempt_id, "argv", argv,
+                  "shared_folder", launch->ranks > 0 ? launch->shared_folder : "", "cgroup", cgroup,
+                  "grace_ms", LAUNCH_GRACE_MS);
     if (!object) {
         return error_set(err, STATUS_NO_MEMORY, "launch.json: out of memory");
     }

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/launcher.h"
 #include "daemon/process.h"
 #include "proto/base/file.h"
@@ -15,14 +16,18 @@
 
 #define SWEEP_MS 20
 
-/* SIGKILL until nothing is left, at most wait_ms long; returns how many are. */
-static size_t kill_tree(const char *attempt_id, int wait_ms)
+/* SIGKILL until nothing is left, at most wait_ms long; returns how many are. Who has lost its
+ * environment is in the control group, who has left that (root may) has its environment. */
+static size_t kill_tree(const char *attempt_id, const char *cgroup, int wait_ms)
 {
     const struct timespec pause = {.tv_nsec = SWEEP_MS * 1000000L};
     int64_t deadline_ns = sys_monotonic_ns() + (int64_t)wait_ms * 1000000;
 
     for (;;) {
+        cgroup_kill(cgroup);
         size_t left = process_signal_attempt(attempt_id, SIGKILL);
+        size_t grouped = cgroup_count(cgroup);
+        left = left > grouped ? left : grouped;
         if (left == 0 || sys_monotonic_ns() > deadline_ns) {
             return left;
         }
@@ -31,11 +36,12 @@ static size_t kill_tree(const char *attempt_id, int wait_ms)
 }
 
 /* Litter is a pity, but no reason to keep a job waiting. */
-static void remove_scratch(const char *attempt_folder, const char *attempt_id)
+static void remove_scratch(const char *attempt_folder, const char *attempt_id, const char *cgroup)
 {
     char shared[PATH_BYTES_MAX];
     struct error err;
 
+    cgroup_remove(cgroup);
     enum status status = launch_shared_folder(shared, attempt_folder, attempt_id, &err);
     if (status == STATUS_OK) {
         status = attempt_scratch_remove(attempt_folder, shared, &err);
@@ -68,9 +74,11 @@ enum status outcome_gather(struct outcome *out, const char *attempt_folder, cons
                            int ranks, int wait_ms, struct error *err)
 {
     char boot_id[BOOT_ID_BYTES];
+    char cgroup[PATH_BYTES_MAX];
 
     memset(out, 0, sizeof *out);
-    out->left = kill_tree(attempt_id, wait_ms);
+    attempt_cgroup_read(cgroup, attempt_folder, attempt_id);
+    out->left = kill_tree(attempt_id, cgroup, wait_ms);
     if (out->left > 0) {
         return STATUS_OK;
     }
@@ -84,7 +92,7 @@ enum status outcome_gather(struct outcome *out, const char *attempt_folder, cons
     if (status) {
         return status;
     }
-    remove_scratch(attempt_folder, attempt_id);
+    remove_scratch(attempt_folder, attempt_id, cgroup);
     out->has_rank_error = rank_error_read(attempt_folder, ranks > 0 ? ranks : 1, &out->rank_error);
     output_last_line(attempt_folder, out->last_line, sizeof out->last_line);
     return STATUS_OK;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/attempt_files.h"
+#include "daemon/cgroup.h"
 #include "daemon/fault.h"
 #include "daemon/process.h"
 #include "daemon/text.h"
@@ -248,6 +249,7 @@ static enum status run(struct shim *shim, struct error *err)
     if (status) {
         return status;
     }
+    (void)cgroup_enter(json_get_text(shim->launch, "cgroup", ""));
     tell_daemon();
     wait_for_signal(shim, 0); /* told before anything was started */
     shim->was_told_first = shim->is_told;

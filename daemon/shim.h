@@ -6,7 +6,8 @@
  * attempt.lock while it lives, says who it is in shim.json before it starts anything, gives its
  * tree output.log (a file, never a pipe: a pipe to a dead daemon would kill the job), and at the
  * end, when all are gone, writes exit.json. On SIGTERM it takes the tree down: SIGTERM, a grace
- * period, SIGKILL; only then it exits.
+ * period, SIGKILL; only then it exits. Where it can, it runs in a control group of its own, by
+ * which the daemon finds the tree when the shim itself was killed; the daemon removes the group.
  *
  * Threads: one; a process of its own.
  */

@@ -5,6 +5,7 @@ add_executable(scripted-worker ${PROJECT_SOURCE_DIR}/tests/support/scripted_work
 target_link_libraries(scripted-worker PRIVATE remora_rpc remora_shards remora_base remora_options)
 set_target_properties(remorad-fault scripted-worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 
+remora_unit_test(cgroup remora_daemon)
 remora_unit_test(metrics remora_daemon)
 remora_unit_test(mpirun remora_daemon)
 remora_unit_test(outcome remora_daemon)
@@ -14,6 +15,6 @@ remora_unit_test(scheduler remora_daemon)
 remora_unit_test(server remora_daemon)
 remora_unit_test(supervisor remora_daemon)
 
-remora_integration_test(daemon_jobs)
-remora_integration_test(daemon_restart)
-remora_integration_test(daemon_protocol)
+remora_integration_test(daemon_jobs LABELS tsan TIMEOUT 400)
+remora_integration_test(daemon_restart LABELS tsan)
+remora_integration_test(daemon_protocol LABELS tsan)

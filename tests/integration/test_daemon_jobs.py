@@ -1,6 +1,7 @@
 """The life of jobs under a real remorad, real mpirun and scripted workers: success, failure, retry,
 cores, cancel, and that nothing of a job is left behind."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -58,8 +59,10 @@ class Jobs(remorad.Case):
 
     def attempt(self, daemon, job, number):
         """Waits until it has ended and the job is queued again."""
-        return harness.until(f"attempt {number} has failed", lambda: daemon.state_of(job) == "queued"
-                             and daemon.job(job)["attempts"][number - 1:], 30)[0]
+        def failed():
+            detail = daemon.job(job)
+            return detail["job"]["state"] == "queued" and detail["attempts"][number - 1:]
+        return harness.until(f"attempt {number} has failed", failed, 30)[0]
 
     def test_a_failing_job_waits_longer_each_time_and_lets_others_go_first(self):
         daemon = self.remorad(slots=1).start()
@@ -251,6 +254,26 @@ class Jobs(remorad.Case):
         detail = daemon.wait(job, "succeeded")
         self.assertEqual(detail["attempts"][0]["reason"]["type"], "shim_lost")
         self.assertEqual(daemon.steps(job), list(range(1, 41)))
+
+    def test_a_killed_shim_s_tree_is_found_by_its_control_group(self):
+        daemon = self.remorad().start()
+        job = daemon.submit("forgetful", ranks=2, steps=5000, step_ms=10)
+        daemon.attached(job)
+        forgotten = int((daemon.run_folder(job) / "forgotten").read_text())
+        self.addCleanup(lambda: remorad.alive(forgotten) and os.kill(forgotten, signal.SIGKILL))
+        folder, shim = next(iter(daemon.shims().items()))
+        group = pathlib.Path(json.loads((folder / "launch.json").read_text())["cgroup"])
+        if not group.is_dir() or str(group) == ".":
+            self.skipTest("control groups (version 2) cannot be made here")
+        self.assertIn(f"/{group.name}\n", pathlib.Path(f"/proc/{shim['pid']}/cgroup").read_text())
+        os.kill(shim["pid"], signal.SIGKILL)
+        harness.until("the second attempt runs", lambda: len(daemon.launches(job)) >= 4)
+        self.assertFalse(remorad.alive(forgotten))
+        self.assertFalse(group.exists())
+        daemon.call("job.cancel", job=job)
+        daemon.wait(job, "cancelled")
+        for path in daemon.state.glob("jobs/*/attempts/*/launch.json"):
+            self.assertFalse(pathlib.Path(json.loads(path.read_text())["cgroup"]).exists())
 
     def test_a_worker_without_a_socket_loses_no_record(self):
         daemon = self.remorad().start()

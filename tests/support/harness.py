@@ -49,6 +49,16 @@ def environment(**more):
     return kept
 
 
+def mpi_folders(folder):
+    """Variables that keep what Open MPI leaves behind of killed ranks (its sessions, its shared
+    memory) in a folder of the test; the last one is Open MPI 5's."""
+    folder = folder / "mpi"
+    folder.mkdir(exist_ok=True)
+    names = ("TMPDIR", "OMPI_MCA_orte_tmpdir_base", "OMPI_MCA_btl_vader_backing_directory",
+             "OMPI_MCA_btl_sm_backing_directory")
+    return {name: str(folder) for name in names}
+
+
 def until(what, condition, seconds=60.0):
     """Polls until condition() is true and returns its value; fails naming what was waited for."""
     deadline = time.monotonic() + seconds * PATIENCE
@@ -74,6 +84,36 @@ def processes_with(text):
         except (OSError, IndexError):
             continue
     return found
+
+
+def remove_leftovers(state):
+    """What an attempt whose shim and daemon were killed can remove no more."""
+    for path in state.glob("jobs/*/attempts/*/launch.json"):
+        try:
+            launch = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if launch["shared_folder"]:
+            shutil.rmtree(launch["shared_folder"], ignore_errors=True)
+        if launch["cgroup"] and pathlib.Path(launch["cgroup"]).is_dir():
+            group = pathlib.Path(launch["cgroup"])
+            (group / "cgroup.kill").write_text("1")
+            until(f"{group} is empty", lambda group=group: not (group / "cgroup.procs").read_text())
+            group.rmdir()
+
+
+def check_replay(case, state):
+    """The tables of jobs and attempts must be what the events of the state folder say."""
+    if (state / "queue.db").exists():
+        result = subprocess.run([str(BIN / "remorad"), "--check", "--state-dir", str(state)],
+                                env=environment(), capture_output=True, text=True, check=False)
+        case.assertEqual(result.returncode, 0, result.stderr)
+
+
+def check_log(case, log):
+    """A sanitizer's report does not always end the program, and a killed one has no exit code."""
+    if log.exists():
+        case.assertNotIn("Sanitizer", log.read_text(errors="replace"))
 
 
 class Result:
@@ -192,7 +232,7 @@ class Daemon:
         self.process.wait(30)
 
     def finish(self):
-        """Ends the daemon and every process of its jobs."""
+        """Ends the daemon and every process of its jobs; the log must then replay to the tables."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
@@ -203,6 +243,9 @@ class Daemon:
             except ProcessLookupError:
                 pass
         until("no process of a job is left", lambda: not self.job_processes(), 30)
+        remove_leftovers(self.state)
+        check_replay(self.case, self.state)
+        check_log(self.case, self.log)
 
     def attempt_ids(self):
         ids = []

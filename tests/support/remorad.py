@@ -141,14 +141,9 @@ class Remorad:
             except ProcessLookupError:
                 pass
         harness.until("no process of a job is left", lambda: not self.job_processes(), 30)
-        self.check()
-
-    def check(self):
-        if not (self.state / "queue.db").exists():
-            return
-        result = subprocess.run([str(harness.BIN / "remorad"), "--check", "--state-dir",
-                                 str(self.state)], capture_output=True, text=True, check=False)
-        self.case.assertEqual(result.returncode, 0, result.stderr)
+        harness.remove_leftovers(self.state)
+        harness.check_replay(self.case, self.state)
+        harness.check_log(self.case, self.log)
 
     def submit(self, name, ranks=1, steps=10, step_ms=0, attempts=3, every=5):
         return self.call("job.submit", spec=self.case.spec(name, ranks, steps, step_ms, attempts,

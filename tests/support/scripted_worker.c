@@ -9,6 +9,8 @@
  *   stubborn   ignores what the daemon asks and SIGTERM, and so does a process of its own that it
  *              has sent away
  *   leaky      leaves such a process behind and succeeds
+ *   forgetful  rank 0 starts a program without environment, parent or session, whose number is in
+ *              run/forgotten
  *   silent     never connects to the daemon
  *
  * Told to stop, rank 0 writes a checkpoint and ends. A step takes spec.seed milliseconds. Each rank
@@ -220,6 +222,33 @@ static void send_one_away(void)
     }
 }
 
+/* A process by whose environment nobody knows that it is ours. */
+static void forget_one(const struct script *script)
+{
+    char path[PATH_BYTES_MAX];
+    char number[16];
+    struct error err;
+
+    if (fork() != 0) {
+        return;
+    }
+    (void)setsid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        char program[] = "/bin/sleep";
+        char seconds[] = "600";
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+            (void)close(fd); /* mpirun would wait for the end of its pipe */
+        }
+        (void)execve(program, (char *[]){program, seconds, NULL}, (char *[]){NULL});
+        _exit(127);
+    }
+    (void)snprintf(number, sizeof number, "%d", (int)pid);
+    must(path_printf(path, &err, "%s/forgotten", script->run), &err);
+    must(file_write(path, number, strlen(number), 0600, &err), &err);
+    _exit(0);
+}
+
 static void refuse(const struct script *script)
 {
     char path[PATH_BYTES_MAX];
@@ -404,6 +433,9 @@ int main(int argc, char **argv)
     }
     if (is_called(&script, "stubborn") || is_called(&script, "leaky")) {
         send_one_away();
+    }
+    if (is_called(&script, "forgetful") && script.rank == 0) {
+        forget_one(&script);
     }
     (void)printf("rank %d of attempt %d runs\n", script.rank, script.attempt);
     (void)fflush(stdout);

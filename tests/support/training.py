@@ -22,9 +22,9 @@ class Launch:
                 str(harness.BIN / "remora-worker"), "train", *map(str, arguments)]
         self.output = case.folder / f"output-{len(list(case.folder.iterdir()))}.log"
         with open(self.output, "wb") as output:
-            self.process = subprocess.Popen(line, env=harness.environment(**{name: value}),
-                                            cwd=case.folder, stdin=subprocess.DEVNULL,
-                                            stdout=output, stderr=output)
+            self.process = subprocess.Popen(
+                line, env=harness.environment(**{name: value}, **harness.mpi_folders(case.folder)),
+                cwd=case.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         case.addCleanup(self.finish)
 
     def ranks(self):
