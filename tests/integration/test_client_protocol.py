@@ -226,7 +226,13 @@ class ClientCase(harness.Case):
                         columns)
 
     def watched(self):
-        harness.until("the client watches", lambda: self.peer.watchers)
+        """Waits until the client has subscribed and read what was before: the job once more is the
+        last thing that it asks for. Records that come in between are history, which has no lines."""
+        def subscribed():
+            methods = [method for method, _ in self.peer.asked]
+            return self.peer.watchers and "job.get" in methods[::-1][:methods[::-1].index("job.watch")]
+
+        harness.until("the client watches", subscribed)
 
 
 class Watching(ClientCase):
