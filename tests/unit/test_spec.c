@@ -9,19 +9,28 @@
 /* The canonical bytes are what a job is known by: a change here changes the identity of every job.
  */
 static const char golden[] =
-    "{\"batch\":{\"global\":32,\"micro\":8},\"checkpoint\":{\"every\":100,\"keep_last\":2},"
-    "\"compute\":{\"backend\":\"auto\",\"dtype\":\"auto\"},\"data\":{\"sequence_length\":256,"
-    "\"train\":[{\"shards\":\"/work/out/train\",\"weight\":1.0}],\"validation\":{\"sequences\":64,"
-    "\"shards\":\"/work/out/validation\"}},\"evaluate\":{\"every\":100},\"kind\":\"train\","
-    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},\"method\":{\"groups\":\"paper\","
-    "\"merge_every\":120,\"name\":\"remora\",\"operator\":\"sharing\",\"r\":20},"
+    "{\"batch\":{\"global\":32,\"micro\":8},"
+    "\"checkpoint\":{\"every\":100,\"keep_last\":2},"
+    "\"compute\":{\"backend\":\"auto\",\"deterministic\":\"run\",\"dtype\":\"auto\"},"
+    "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/work/out/train\","
+    "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/work/out/validation\"}},"
+    "\"evaluate\":{\"every\":100},"
+    "\"kind\":\"train\","
+    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},"
+    "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
+    "\"operator\":\"sharing\",\"r\":20},"
     "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/work/out/tokenizer.model\"},"
-    "\"name\":\"pubmed-demo\",\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,"
-    "\"lr\":0.001,\"name\":\"adamw\",\"weight_decay\":0.0},\"retry\":{\"max_attempts\":3},"
+    "\"name\":\"pubmed-demo\","
+    "\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,\"lr\":0.001,"
+    "\"name\":\"adamw\",\"weight_decay\":0.0},"
+    "\"retry\":{\"max_attempts\":3},"
     "\"schedule\":{\"min_lr_ratio\":0.1,\"name\":\"jagged_cosine\",\"restart_warmup\":6,"
-    "\"warmup\":60},\"schema\":1,\"seed\":0,\"steps\":600}";
+    "\"warmup\":60},"
+    "\"schema\":1,"
+    "\"seed\":0,"
+    "\"steps\":600}";
 static const char golden_digest[] =
-    "ed3130d58865568f30f30982f7051d1424560233317f95d6711633f16d0d8948";
+    "87eb36049a78d1464976f40d9d27640c8da40dfd025abdccebb77f81e6fedf7c";
 
 static json_t *parsed(const char *yaml)
 {
