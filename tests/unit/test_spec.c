@@ -15,6 +15,7 @@ static const char golden[] =
     "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/work/out/train\","
     "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/work/out/validation\"}},"
     "\"evaluate\":{\"every\":100},"
+    "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
     "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},"
     "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
@@ -28,9 +29,10 @@ static const char golden[] =
     "\"warmup\":60},"
     "\"schema\":1,"
     "\"seed\":0,"
-    "\"steps\":600}";
+    "\"steps\":600,"
+    "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "87eb36049a78d1464976f40d9d27640c8da40dfd025abdccebb77f81e6fedf7c";
+    "4f766dd460ffc6bce7282d71ab209486931afc0c199767b76caa0f52d83def70";
 
 static json_t *parsed(const char *yaml)
 {
