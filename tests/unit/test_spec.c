@@ -17,7 +17,7 @@ static const char golden[] =
     "\"evaluate\":{\"every\":100},"
     "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
-    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
+    "\"launch\":{\"overlap\":\"auto\",\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
     "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
     "\"operator\":\"sharing\",\"r\":20},"
     "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/work/out/tokenizer.model\"},"
@@ -32,7 +32,7 @@ static const char golden[] =
     "\"steps\":600,"
     "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "f9f9ca39e20a96e488bef0a260fdd937578e5a66f94c0f2cd247eb26cfe067c6";
+    "22b5854b30a8c6815ffb9ee9f6a55e2f591a3000a61b7fb0f3174271d290a286";
 
 static json_t *parsed(const char *yaml)
 {
