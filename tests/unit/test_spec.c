@@ -14,7 +14,7 @@ static const char golden[] =
     "\"compute\":{\"backend\":\"auto\",\"deterministic\":\"run\",\"dtype\":\"auto\"},"
     "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/work/out/train\","
     "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/work/out/validation\"}},"
-    "\"evaluate\":{\"every\":100},"
+    "\"evaluate\":{\"every\":100,\"spectrum\":false},"
     "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
     "\"launch\":{\"overlap\":\"auto\",\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
@@ -32,7 +32,7 @@ static const char golden[] =
     "\"steps\":600,"
     "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "22b5854b30a8c6815ffb9ee9f6a55e2f591a3000a61b7fb0f3174271d290a286";
+    "1cdeffa248b1f0b19a6f2ef72163d907abec5a8f8f405a7d7c6e17993b16b64b";
 
 static json_t *parsed(const char *yaml)
 {
@@ -228,6 +228,13 @@ static void relative_paths_are_below_the_folder(void **state)
         {"kind: train\nname: x\nmodel: {tokenizer: t}\ndata: {train: [{files: [a, b]}, {shards: s}],"
          " validation: {shards: v}}",
          "/w", "{\"files\":[\"/w/a\",\"/w/b\"]},{\"shards\":\"/w/s\"}"},
+        {"kind: train\nmodel: {from: a@10}", "/w", "\"from\":\"a@10\""}, /* a job's */
+        {"kind: train\nmodel: {from: ./a@10}", "/w", "\"from\":\"/w/a@10\""},
+        {"kind: train\nmodel: {from: runs/a@10}", "/w", "\"from\":\"/w/runs/a@10\""},
+        {"kind: train\nmodel: {from: a}", "/w", "\"from\":\"/w/a\""},
+        {"kind: train\nmodel: {from: a@b}", "/w", "\"from\":\"/w/a@b\""},
+        {"kind: train\nmodel: {from: a@}", "/w", "\"from\":\"/w/a@\""},
+        {"kind: train\nmodel: {from: '@10'}", "/w", "\"from\":\"/w/@10\""},
         {"output: out", "/w", "\"output\":\"out\""}, /* of no kind: the validator will say so */
     };
     assert_int_equal(setenv("HOME", "/home/me", 1), 0);
