@@ -13,15 +13,18 @@ static const char golden[] =
     "\"compute\":{\"backend\":\"auto\",\"dtype\":\"auto\"},\"data\":{\"sequence_length\":256,"
     "\"train\":[{\"shards\":\"/work/out/train\",\"weight\":1.0}],\"validation\":{\"sequences\":64,"
     "\"shards\":\"/work/out/validation\"}},\"evaluate\":{\"every\":100},\"kind\":\"train\","
-    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},\"method\":{\"groups\":\"paper\","
-    "\"merge_every\":120,\"name\":\"remora\",\"operator\":\"sharing\",\"r\":20},"
+    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},\"method\":{\"fold\":false,"
+    "\"full_rank_steps\":0,\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
+    "\"operator\":\"sharing\",\"pad\":\"wrap\",\"pairing\":\"half\",\"r\":20,\"reset\":\"zero\","
+    "\"reset_ratio\":0.9,\"rhat_rule\":\"nearest\",\"targets\":[\"q_proj\",\"k_proj\","
+    "\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]},"
     "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/work/out/tokenizer.model\"},"
     "\"name\":\"pubmed-demo\",\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,"
     "\"lr\":0.001,\"name\":\"adamw\",\"weight_decay\":0.0},\"retry\":{\"max_attempts\":3},"
     "\"schedule\":{\"min_lr_ratio\":0.1,\"name\":\"jagged_cosine\",\"restart_warmup\":6,"
     "\"warmup\":60},\"schema\":1,\"seed\":0,\"steps\":600}";
 static const char golden_digest[] =
-    "ed3130d58865568f30f30982f7051d1424560233317f95d6711633f16d0d8948";
+    "759e475eed38034506f7a7caf3694d0f94afffa50778e5d7a8154cfd13c2e479";
 
 static json_t *parsed(const char *yaml)
 {

@@ -68,5 +68,7 @@ void model_backward(struct model *model, int64_t B, int64_t T)
         mlp_block(model, i, N);
         attention_block(model, i, B, T);
     }
-    backend->op->embedding_backward(backend, model->dembedding, model->dx, model->inputs, N, C);
+    if (model->dembedding != NULL) {
+        backend->op->embedding_backward(backend, model->dembedding, model->dx, model->inputs, N, C);
+    }
 }

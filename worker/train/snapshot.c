@@ -245,11 +245,11 @@ static enum status load_from(struct trainer *trainer, struct checkpoint *checkpo
     int64_t step = checkpoint_ref_of(checkpoint)->step;
 
     enum status status = check_identity(trainer, meta, err);
-    if (!status) {
-        status = snapshot_read_tensors(trainer->learner, checkpoint, err);
+    if (!status) { /* says which tensors there are */
+        status = load_progress(trainer, step, meta, err);
     }
     if (!status) {
-        status = load_progress(trainer, step, meta, err);
+        status = snapshot_read_tensors(trainer->learner, checkpoint, err);
     }
     if (status) {
         return error_wrap(err, "checkpoint '%s'", checkpoint_path(checkpoint));
@@ -342,8 +342,8 @@ enum status snapshot_share(struct trainer *trainer, struct error *err)
         dist_broadcast(trainer->dist, &trainer->progress, sizeof trainer->progress, 0, err);
 
     if (!status && trainer->progress.is_resumed) {
-        status = share_tensors(trainer, err);
-        status = status ? status : share_state(trainer, err);
+        status = share_state(trainer, err); /* says which tensors there are */
+        status = status ? status : share_tensors(trainer, err);
         learner_write_weights(trainer->learner);
     }
     return status ? status : backend_finish(trainer->backend, err);
