@@ -163,7 +163,8 @@ static enum status lora_restart(struct method *method, int64_t layer, enum linea
     return draw_a(method, layer, linear, err);
 }
 
-static void lora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out)
+static void lora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out,
+                              const float *base)
 {
     const struct lora *lora = (const struct lora *)method;
     struct backend *backend = method->backend;
@@ -175,8 +176,8 @@ static void lora_write_weight(struct method *method, int64_t layer, enum linear 
     const int64_t r = method->spec.r;
     const struct gemm_shape shape = {.m = d, .n = k, .k = r, .accumulate = true};
 
-    if (out != w0->value) {
-        backend->op->copy(backend, out, w0->value, w0->elements);
+    if (out != base) {
+        backend->op->copy(backend, out, base, w0->elements);
     }
     backend->op->scale_rows(backend, lora->scaled_b, b->value, NULL, lora->scale, d, r);
     backend->op->gemm(backend, out, lora->scaled_b, a->value, &shape);
@@ -188,10 +189,10 @@ static void lora_write_weight(struct method *method, int64_t layer, enum linear 
     }
 }
 
-static void lora_absorb(struct method *method, int64_t layer, enum linear linear)
+static bool lora_rewrites_base(const struct method *method)
 {
-    lora_write_weight(method, layer, linear,
-                      param_table_linear(method->table, layer, linear)->value);
+    (void)method;
+    return true;
 }
 
 /* ---- Gradients ---- */
@@ -346,6 +347,6 @@ const struct method_type method_lora = {
     .group_grad = lora_group_grad,
     .write_weight = lora_write_weight,
     .side_ref = lora_side_ref,
-    .absorb = lora_absorb,
+    .rewrites_base = lora_rewrites_base,
     .group_kind = lora_group_kind,
 };

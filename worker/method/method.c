@@ -8,6 +8,7 @@
 #include "proto/base/json.h"
 #include "proto/base/sys.h"
 #include "worker/method/method_internal.h"
+#include "worker/method/rank.h"
 
 static_assert(LINEAR_COUNT == METHOD_TARGET_COUNT, "targets are the linears, in their order");
 
@@ -189,6 +190,35 @@ static void mark_effective(struct method *method, int64_t layer, enum linear_gro
     }
 }
 
+int64_t method_probed_layer(const struct method *method)
+{
+    return method->config->num_hidden_layers / 2;
+}
+
+/* Where merges rewrite W0, what they added is kept as a sketch. */
+static enum status add_sketches(struct method *method, struct error *err)
+{
+    enum status status = STATUS_OK;
+
+    if (!method_has_cycles(method->spec.name) || !method->type->rewrites_base(method)) {
+        return STATUS_OK;
+    }
+    for (enum linear linear = 0; !status && linear < LINEAR_COUNT; linear++) {
+        const int64_t d = linear_rows(method->config, linear);
+        const int64_t k = linear_columns(method->config, linear);
+        const struct param_addition sketch = {.layer = method_probed_layer(method),
+                                              .linear = linear,
+                                              .role = PARAM_ROLE_SKETCH,
+                                              .suffix = "sketch",
+                                              .rows = d,
+                                              .columns = rank_sketch_columns(d, k)};
+        if (method_is_target(method, linear)) {
+            status = method_add_tensor(method, METHOD_SLOT_SKETCH, &sketch, err);
+        }
+    }
+    return status;
+}
+
 static enum status add_tensors(struct method *method, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -201,7 +231,7 @@ static enum status add_tensors(struct method *method, struct error *err)
             }
         }
     }
-    return status;
+    return status ? status : add_sketches(method, err);
 }
 
 /* ---- Life ---- */
@@ -264,10 +294,16 @@ static bool merges(const struct method *method)
 
 void method_layout(struct method *method, struct memory_plan *plan, int64_t N)
 {
-    const int64_t checked = N > 0 && merges(method) ? method_largest_target(method).elements : 0;
+    const struct method_extents most = method_largest_target(method);
+    const bool is_checked = N > 0 && merges(method);
+    const bool is_sketched = N > 0 && method_has_cycles(method->spec.name);
+    const int64_t checked = is_checked ? most.elements : 0;
+    const int64_t columns = is_sketched ? rank_sketch_columns(most.d, most.k) : 0;
 
     method->before = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, checked);
     method->after = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, checked);
+    method->omega = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, most.k * columns);
+    method->sketch = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, most.d * columns);
     if (method->type->layout != NULL) {
         method->type->layout(method, plan, N);
     }
@@ -330,7 +366,7 @@ void method_write_linear(struct method *method, int64_t layer, enum linear linea
     const struct param *w0 = param_table_linear(method->table, layer, linear);
 
     if (method_is_target(method, linear) && !method_is_full_rank(method)) {
-        method->type->write_weight(method, layer, linear, out);
+        method->type->write_weight(method, layer, linear, out, w0->value);
     } else if (out != w0->value) {
         method->backend->op->copy(method->backend, out, w0->value, w0->elements);
     }
@@ -378,8 +414,13 @@ json_t *method_state(const struct method *method)
     if (!merges(method)) {
         return json_object();
     }
-    return json_pack("{s:I, s:s}", "cycle", (json_int_t)method->cycle, "group_kind",
-                     method_kind(method));
+    json_t *state = json_pack("{s:I, s:s}", "cycle", (json_int_t)method->cycle, "group_kind",
+                              method_kind(method));
+    if (state != NULL && method->spec.groups == METHOD_GROUPS_PERMUTED) {
+        (void)json_object_set_new(state, "permutation_seed",
+                                  json_integer((json_int_t)method->seed));
+    }
+    return state;
 }
 
 enum status method_set_state(struct method *method, const json_t *state, struct error *err)

@@ -41,6 +41,11 @@ struct merge_report {
     int64_t moments_nonzero_before; /* elements of what restarts: its exp_avg and exp_avg_sq */
     int64_t moments_nonzero_after;
     bool w_eff_equal; /* the fp32 effective weights, bit by bit */
+    /* Of all that one layer's adapters have added since they first started: the numerical rank, see
+     * rank.h, and the most that the estimate can tell. -1 where a linear is no target. */
+    int64_t rank_layer;
+    int64_t ranks[LINEAR_COUNT];
+    int64_t ranks_max[LINEAR_COUNT];
     int64_t probe_tokens;
     double probe_error; /* ‖logits − reference‖ / ‖reference‖ */
 };

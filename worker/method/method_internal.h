@@ -8,8 +8,9 @@
 
 #include "worker/method/method.h"
 
-/* Tensors of a target: A, B, m; or M and one S per group kind. */
-#define METHOD_SLOTS 5
+/* Tensors of a target: A, B, m; or M and one S per group kind; and the sketch of its updates. */
+#define METHOD_SLOTS       6
+#define METHOD_SLOT_SKETCH 5
 
 struct method_type {
     /* Allocates the method's own struct, zeroed but for what follows from spec. */
@@ -28,12 +29,15 @@ struct method_type {
     /* Gradients of a group with targets. */
     void (*group_grad)(struct method *method, int64_t layer, enum linear_group group,
                        const float *dy, const float *x, int64_t N);
-    /* The effective weight of a target. out may be the model's, other memory, or W0 itself. */
-    void (*write_weight)(struct method *method, int64_t layer, enum linear linear, float *out);
+    /* The effective weight of a target with base [d,k] for W0. out may be base itself. */
+    void (*write_weight)(struct method *method, int64_t layer, enum linear linear, float *out,
+                         const float *base);
     /* y = W0 x becomes what the paper's side path makes of it. */
     enum status (*side_ref)(struct method *method, double *y, const double *x, int64_t layer,
                             enum linear linear, int64_t T, struct error *err);
-    /* Makes the update permanent: in W0, which takes the fp32 effective weights, or beside it. */
+    /* Whether merges make updates permanent in W0, which takes the fp32 effective weights. Else
+     * absorb does, beside it. */
+    bool (*rewrites_base)(const struct method *method);
     void (*absorb)(struct method *method, int64_t layer, enum linear linear);
     /* The name of a cycle's group kind; cycles count from the first of the adapters'. */
     const char *(*group_kind)(const struct method *method, int64_t adapter_cycle);
@@ -54,6 +58,8 @@ struct method {
     int64_t *tensors;    /* [layers][LINEAR_COUNT][METHOD_SLOTS] indices in the table */
     float *before;       /* [d,k] of the largest linear, for the check of a merge */
     float *after;
+    float *omega;  /* [k,p] of the sketches that estimate ranks */
+    float *sketch; /* [d,p] where there is no tensor for it */
     char description[METHOD_DESCRIPTION_BYTES];
 };
 
@@ -102,6 +108,9 @@ struct method_extents {
     int64_t d, k, elements;
 };
 struct method_extents method_largest_target(const struct method *method);
+
+/* The layer whose updates' ranks are estimated at merges. */
+int64_t method_probed_layer(const struct method *method);
 
 /* The fp32 effective weight of any linear, target or not. */
 void method_write_linear(struct method *method, int64_t layer, enum linear linear, float *out);

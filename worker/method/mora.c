@@ -120,19 +120,19 @@ static enum status mora_restart(struct method *method, int64_t layer, enum linea
     return STATUS_OK;
 }
 
-/* S := fl(S + M) of the active kind, or W0 := W_eff */
+static bool mora_rewrites_base(const struct method *method)
+{
+    return !mora_has_sums((const struct mora *)method);
+}
+
+/* S := fl(S + M) of the active kind */
 static void mora_absorb(struct method *method, int64_t layer, enum linear linear)
 {
     const struct mora *mora = (const struct mora *)method;
     const struct param *m = method_tensor(method, layer, linear, MORA_SLOT_M);
-
-    if (!mora_has_sums(mora)) {
-        mora_write_weight(method, layer, linear,
-                          param_table_linear(method->table, layer, linear)->value);
-        return;
-    }
     const int64_t kind = method_adapter_cycle(method) % mora->kind_count;
     const struct param *sum = method_tensor(method, layer, linear, MORA_SLOT_SUM + (int)kind);
+
     method->backend->op->add(method->backend, sum->value, sum->value, m->value, m->elements);
 }
 
@@ -153,6 +153,7 @@ const struct method_type method_mora = {
     .group_grad = mora_group_grad,
     .write_weight = mora_write_weight,
     .side_ref = mora_side_ref,
+    .rewrites_base = mora_rewrites_base,
     .absorb = mora_absorb,
     .group_kind = mora_group_kind,
 };

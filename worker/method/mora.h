@@ -56,6 +56,7 @@ void mora_prepare(struct method *method, int64_t layer, enum linear linear);
 
 void mora_group_grad(struct method *method, int64_t layer, enum linear_group group, const float *dy,
                      const float *x, int64_t N);
-void mora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out);
+void mora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out,
+                       const float *base);
 enum status mora_side_ref(struct method *method, double *y, const double *x, int64_t layer,
                           enum linear linear, int64_t T, struct error *err);

@@ -161,13 +161,13 @@ static struct sharing_term term_of(const struct mora *mora, int64_t kind, int64_
     };
 }
 
-void mora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out)
+void mora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out,
+                       const float *base)
 {
     const struct mora *mora = (const struct mora *)method;
     struct backend *backend = method->backend;
-    const struct param *w0 = param_table_linear(method->table, layer, linear);
-    const int64_t d = w0->shape[0];
-    const int64_t k = w0->shape[1];
+    const int64_t d = linear_rows(method->config, linear);
+    const int64_t k = linear_columns(method->config, linear);
     const struct chunks chunks = mora_chunks(mora, linear);
     struct sharing_term terms[MORA_KINDS_MAX];
 
@@ -176,17 +176,16 @@ void mora_write_weight(struct method *method, int64_t layer, enum linear linear,
     }
     switch (method->spec.op) {
     case MORA_OPERATOR_SHARING:
-        backend->op->sharing_weight(backend, out, w0->value, terms, mora->kind_count, d, k,
+        backend->op->sharing_weight(backend, out, base, terms, mora->kind_count, d, k,
                                     mora->r_hat[linear]);
         break;
     case MORA_OPERATOR_TRUNCATION:
-        backend->op->truncation_weight(backend, out, w0->value, terms[0].sum, terms[0].adapter, d,
-                                       k, mora->r_hat[linear]);
+        backend->op->truncation_weight(backend, out, base, terms[0].sum, terms[0].adapter, d, k,
+                                       mora->r_hat[linear]);
         break;
     case MORA_OPERATOR_DECOUPLING:
     case MORA_OPERATOR_ROTATION:
-        backend->op->chunks_weight(backend, out, w0->value, terms[0].sum, terms[0].adapter,
-                                   &chunks);
+        backend->op->chunks_weight(backend, out, base, terms[0].sum, terms[0].adapter, &chunks);
         break;
     }
 }

@@ -29,6 +29,7 @@
 #include "worker/ops/embedding.h"
 #include "worker/ops/gemm.h"
 #include "worker/ops/head.h"
+#include "worker/ops/moments.h"
 #include "worker/ops/rmsnorm.h"
 #include "worker/ops/rope.h"
 #include "worker/ops/rows.h"
@@ -68,6 +69,8 @@
  X(chunks_comp)            \
  X(chunks_decomp_t)        \
  X(chunks_weight)          \
+ X(moments_keep_random)    \
+ X(moments_keep_largest)   \
  X(adamw_update)
 
 /* Every operation. */

@@ -45,8 +45,11 @@ static json_t *describe_group(const json_t *learner_state)
 {
     const json_t *method = json_object_get(learner_state, "method");
 
-    return json_pack("{s:s?, s:I, s:n}", "kind", json_get_text(method, "group_kind", NULL), "cycle",
-                     (json_int_t)json_get_int(method, "cycle", 0), "permutation_seed");
+    const json_t *seed = json_object_get(method, "permutation_seed");
+
+    return json_pack("{s:s?, s:I, s:O?}", "kind", json_get_text(method, "group_kind", NULL),
+                     "cycle", (json_int_t)json_get_int(method, "cycle", 0), "permutation_seed",
+                     seed != NULL ? seed : json_null());
 }
 
 /* What the checkpoint says beside its tensors: the identity, how it was made, where the run is. */
