@@ -11,7 +11,7 @@ endforeach()
 
 # What calls oneDNN, with oneDNN (and so our kernels) held to lower levels.
 foreach(module attention backend gemm head)
-    foreach(isa AVX2 SSE41)
+    foreach(isa AVX512_CORE AVX2 SSE41)
         add_test(NAME unit.${module}.${isa} COMMAND test_${module})
         set_tests_properties(unit.${module}.${isa} PROPERTIES TIMEOUT 120 LABELS unit
             SKIP_RETURN_CODE 77 ENVIRONMENT "DNNL_MAX_CPU_ISA=${isa}")

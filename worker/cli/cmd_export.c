@@ -37,7 +37,7 @@ static enum status load_learner(struct export *export, struct error *err)
     enum status status = train_spec_read(&spec, json_object_get(meta, "spec"), err);
     if (!status) {
         status = learner_options_from_spec(&learner_options, &spec,
-                                           json_get_int(meta, "vocab_size", 0), err);
+                                           json_get_int(meta, "vocab_size", 0), false, err);
     }
     if (!status) {
         learner_options.purpose = LEARNER_PURPOSE_STATE;

@@ -28,8 +28,8 @@ static void full_destroy(struct method *method)
 }
 
 /* dW[d,k] += dY^T X. A group's linears are packed, and so are their gradients: one product. */
-static void full_group_grad(void *context, int64_t layer, enum linear_group group, const float *dy,
-                            const float *x, int64_t N)
+static void full_group_grad(void *context, int64_t layer, enum linear_group group, const void *dy,
+                            const void *x, int64_t N)
 {
     const struct method *method = context;
     struct backend *backend = method->backend;
@@ -37,10 +37,30 @@ static void full_group_grad(void *context, int64_t layer, enum linear_group grou
                                      .n = linear_group_columns(method->config, group),
                                      .k = N,
                                      .transpose_a = true,
-                                     .accumulate = true};
+                                     .accumulate = true,
+                                     .operands = method->dtype};
 
     float *dw = param_table_linear(method->table, layer, linear_group_first(group))->grad;
     backend->op->gemm(backend, dw, dy, x, &shape);
+}
+
+static void full_products(const struct method *method, int64_t N, struct cost *cost)
+{
+    for (enum linear_group group = 0; group < LINEAR_GROUP_COUNT; group++) {
+        const struct cost_product product = {
+            .name = "linears dW",
+            .shape = {.m = linear_group_rows(method->config, group),
+                      .n = linear_group_columns(method->config, group),
+                      .k = N,
+                      .transpose_a = true,
+                      .accumulate = true,
+                      .operands = method->dtype},
+            .batch = 1,
+            .count = (double)method->config->num_hidden_layers,
+            .needed = 1.0,
+        };
+        cost_add(cost, &product);
+    }
 }
 
 static void full_write_weight(const struct method *method, int64_t layer, enum linear linear,
@@ -59,5 +79,6 @@ const struct method_type method_full = {
     .create = full_create,
     .destroy = full_destroy,
     .group_grad = full_group_grad,
+    .products = full_products,
     .write_weight = full_write_weight,
 };

@@ -13,4 +13,5 @@ struct learner {
     struct model *model; /* NULL for LEARNER_PURPOSE_STATE */
     struct method *method;
     struct adamw adamw;
+    bool is_stochastic; /* the rounding of effective weights */
 };

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "proto/base/rng.h"
 #include "worker/method/method_internal.h"
 
 static const struct method_type *type_of(enum method_name name)
@@ -10,6 +11,8 @@ static const struct method_type *type_of(enum method_name name)
     switch (name) {
     case METHOD_NAME_FULL:
         return &method_full;
+    case METHOD_NAME_FROZEN:
+        return &method_frozen;
     case METHOD_NAME_MORA:
         return &method_mora;
     case METHOD_NAME_REMORA:
@@ -36,6 +39,7 @@ enum status method_create(struct method **out, const struct method_options *opti
         (*out)->config = config;
         (*out)->table = table;
         (*out)->backend = backend;
+        (*out)->dtype = options->dtype;
     }
     return status;
 }
@@ -65,18 +69,48 @@ const char *method_describe(const struct method *method)
     return method->description;
 }
 
-void method_write_weights(struct method *method)
+/* The draws of one tensor at one step. */
+static struct bf16_rounding rounding_of(const struct method *method, const struct param *param,
+                                        const struct method_rounding *rounding)
 {
-    assert(method->model != NULL);
+    const uint64_t step = (uint64_t)rounding->step;
+    const uint32_t index = (uint32_t)(param - method->table->params);
+
+    /* A stream has room for 28 bits of the step; the others go with the seed. */
+    return (struct bf16_rounding){
+        .is_stochastic = rounding->is_stochastic,
+        .seed = rounding->seed ^ (step >> 28 << 32),
+        .stream = rng_stream(RNG_PURPOSE_ROUNDING, index, (uint32_t)(step & 0xFFFFFFF)),
+    };
+}
+
+static void write_weight(struct method *method, int64_t layer, enum linear linear,
+                         const struct method_rounding *rounding)
+{
+    const struct param *param = param_table_linear(method->table, layer, linear);
+    const struct bf16_rounding draws = rounding_of(method, param, rounding);
+
     if (method->type->trains_linears) {
+        model_take_weight(method->model, layer, linear, param->value, &draws);
         return;
     }
+    float *weight = model_weight_buffer(method->model, layer, linear);
+    method->type->write_weight(method, layer, linear, weight);
+    model_take_weight(method->model, layer, linear, weight, &draws);
+}
+
+void method_write_weights(struct method *method, const struct method_rounding *rounding)
+{
+    const struct param *head = param_table_head(method->table);
+
+    assert(method->model != NULL);
     for (int64_t layer = 0; layer < method->config->num_hidden_layers; layer++) {
         for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
-            method->type->write_weight(method, layer, linear,
-                                       model_weight(method->model, layer, linear));
+            write_weight(method, layer, linear, rounding);
         }
     }
+    const struct bf16_rounding draws = rounding_of(method, head, rounding);
+    model_take_head(method->model, &draws);
 }
 
 void method_merged_weight(const struct method *method, int64_t layer, enum linear linear,

@@ -8,6 +8,7 @@
  * and one row in method.c.
  *
  *   full    trains the linears themselves
+ *   frozen  trains all but the linears: what adapters are compared with (no job has it)
  *   mora    Jiang et al. 2024, "MoRA": y = W0 x + decomp(M comp(x)), M square, W0 frozen
  *   remora  the same with merge-and-reinit over alternating group kinds
  *
@@ -29,6 +30,7 @@ struct method_options {
     enum method_name name;
     int64_t r;           /* the parameter budget: as many trainables as LoRA of that rank */
     int64_t merge_every; /* steps of a cycle; remora only */
+    enum dtype dtype;    /* of the operands that the model hands over */
 };
 
 /* What a merge did and how it was checked. */
@@ -68,8 +70,19 @@ const char *method_describe(const struct method *method);
 /* The side r_hat of M for a d × k linear: nearest to √((d+k) r), at most min(d, k). */
 int64_t mora_r_hat(int64_t d, int64_t k, int64_t r);
 
+/*
+ * How effective weights become operands in bf16. Stochastic rounding draws from (seed, step, index
+ * of the tensor, element), so that the weights of a step are the same whoever writes them, and
+ * when: after a merge or a resume as before.
+ */
+struct method_rounding {
+    bool is_stochastic;
+    uint64_t seed;
+    int64_t step; /* optimizer steps so far */
+};
+
 /* Writes every effective weight. After each optimizer step, and after state was loaded. */
-void method_write_weights(struct method *method);
+void method_write_weights(struct method *method, const struct method_rounding *rounding);
 
 /* The weight [d, k] that a linear has in an export: W0 with all that was learnt. */
 void method_merged_weight(const struct method *method, int64_t layer, enum linear linear,
@@ -84,10 +97,10 @@ bool method_merge_due(const struct method *method, int64_t u, int64_t N);
 
 /*
  * Makes the update permanent, restarts the adapters and their moments and takes the next group
- * kind; writes the effective weights. Counts moments before and after in the arrays and rebuilds
- * every fp32 effective weight from the new state, comparing it bit by bit with that of the state
- * before: STATUS_CORRUPT with the tensor named when they differ. Fills all but the probe's fields
- * of report.
+ * kind. Counts moments before and after in the arrays and builds every fp32 effective weight from
+ * the state before and from the new one, comparing them bit by bit: STATUS_CORRUPT with the tensor
+ * named when they differ. Fills all but the probe's fields of report. Whoever calls writes the
+ * effective weights.
  */
 MUST_USE enum status method_merge(struct method *method, struct adamw *adamw,
                                   struct merge_report *report, struct error *err);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "worker/method/cost.h"
 #include "worker/method/method.h"
 
 struct method_type {
@@ -18,7 +19,9 @@ struct method_type {
     void (*destroy)(struct method *method);
     void (*layout)(struct method *method, struct memory_plan *plan, int64_t N);
     model_group_grad_fn *group_grad; /* its context is the method */
-    /* out may be the model's effective weight or other memory. */
+    /* Adds the products that group_grad makes in a micro-batch of N tokens; NULL: none. */
+    void (*products)(const struct method *method, int64_t N, struct cost *cost);
+    /* fp32, before any rounding. out may be the model's effective weight or other memory. */
     void (*write_weight)(const struct method *method, int64_t layer, enum linear linear,
                          float *out);
     model_ref_side_fn *side_ref; /* its context is the method; NULL: W0 is all there is */
@@ -39,10 +42,12 @@ struct method {
     const struct model_config *config;
     struct param_table *table;
     struct backend *backend;
+    enum dtype dtype;    /* of dy and x in group_grad */
     struct model *model; /* NULL until attached */
     char description[METHOD_DESCRIPTION_BYTES];
 };
 
 extern const struct method_type method_full;
+extern const struct method_type method_frozen;
 extern const struct method_type method_mora;
 extern const struct method_type method_remora;

@@ -40,9 +40,10 @@ struct mora {
     int64_t r_hat[LINEAR_COUNT];
     int64_t r_hat_max;
     int64_t first;  /* index in the table of the first tensor that was added */
-    float *z;       /* [N,r_hat] comp(X) */
-    float *u;       /* [N,r_hat] decomp^T(dY) */
-    float *rebuilt; /* [d,k] of the largest linear, for the check of a merge */
+    void *z;        /* [N,r_hat] comp(X), an operand */
+    void *u;        /* [N,r_hat] decomp^T(dY), an operand */
+    float *before;  /* [d,k] of the largest linear, and */
+    float *rebuilt; /* the same, for the check of a merge */
 };
 
 int64_t mora_r_hat(int64_t d, int64_t k, int64_t r)
@@ -178,19 +179,23 @@ static void mora_layout(struct method *method, struct memory_plan *plan, int64_t
             linear_rows(method->config, linear) * linear_columns(method->config, linear);
         largest = elements > largest ? elements : largest;
     }
-    mora->z = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, N * mora->r_hat_max);
-    mora->u = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, N * mora->r_hat_max);
-    mora->rebuilt = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE,
-                                       N > 0 && mora->merge_every > 0 ? largest : 0);
+    largest = N > 0 && mora->merge_every > 0 ? largest : 0;
+    mora->z = memory_plan_take(plan, MEMORY_KIND_WORKSPACE, N * mora->r_hat_max,
+                               dtype_bytes(method->dtype));
+    mora->u = memory_plan_take(plan, MEMORY_KIND_WORKSPACE, N * mora->r_hat_max,
+                               dtype_bytes(method->dtype));
+    mora->before = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, largest);
+    mora->rebuilt = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, largest);
 }
 
 /* dM[r_hat,r_hat] += decomp^T(dY)^T comp(X). Linears with one input and one r_hat share comp(X). */
-static void mora_group_grad(void *context, int64_t layer, enum linear_group group, const float *dy,
-                            const float *x, int64_t N)
+static void mora_group_grad(void *context, int64_t layer, enum linear_group group, const void *dy,
+                            const void *x, int64_t N)
 {
     const struct mora *mora = context;
     struct backend *backend = mora->base.backend;
     const struct sharing_kind kind = kinds[active_kind(mora)].kind;
+    const enum dtype type = mora->base.dtype;
     const int64_t stride = linear_group_rows(mora->base.config, group);
     const int64_t k = linear_group_columns(mora->base.config, group);
     int64_t z_r_hat = 0; /* what z holds */
@@ -199,16 +204,41 @@ static void mora_group_grad(void *context, int64_t layer, enum linear_group grou
          linear++) {
         const int64_t d = linear_rows(mora->base.config, linear);
         const int64_t r_hat = mora->r_hat[linear];
-        const struct gemm_shape shape = {
-            .m = r_hat, .n = r_hat, .k = N, .transpose_a = true, .accumulate = true};
+        const struct gemm_shape shape = {.m = r_hat,
+                                         .n = r_hat,
+                                         .k = N,
+                                         .transpose_a = true,
+                                         .accumulate = true,
+                                         .operands = type};
 
         if (r_hat != z_r_hat) {
-            backend->op->sharing_comp(backend, mora->z, x, kind.columns, N, k, r_hat, k);
+            backend->op->sharing_comp(backend, mora->z, x, kind.columns, N, k, r_hat, k, type);
             z_r_hat = r_hat;
         }
-        backend->op->sharing_decomp_t(backend, mora->u, dy, kind.rows, N, d, r_hat, stride);
+        backend->op->sharing_decomp_t(backend, mora->u, dy, kind.rows, N, d, r_hat, stride, type);
         backend->op->gemm(backend, adapter_of(mora, layer, linear)->grad, mora->u, mora->z, &shape);
-        dy += d;
+        dy = dtype_at(dy, d, type);
+    }
+}
+
+static void mora_products(const struct method *method, int64_t N, struct cost *cost)
+{
+    const struct mora *mora = (const struct mora *)method;
+
+    for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
+        const struct cost_product product = {
+            .name = "adapters dM",
+            .shape = {.m = mora->r_hat[linear],
+                      .n = mora->r_hat[linear],
+                      .k = N,
+                      .transpose_a = true,
+                      .accumulate = true,
+                      .operands = method->dtype},
+            .batch = 1,
+            .count = (double)method->config->num_hidden_layers,
+            .needed = 1.0,
+        };
+        cost_add(cost, &product);
     }
 }
 
@@ -316,21 +346,21 @@ static void absorb(const struct mora *mora, int64_t layer, enum linear linear)
     backend->op->zero(backend, adapter->exp_avg_sq, adapter->elements);
 }
 
-/* Compares the model's effective weights, bit by bit, with those that the state gives now. */
-static enum status verify_weights(const struct mora *mora, struct error *err)
+/* Absorbs one linear and compares its effective weight, bit by bit, with that of before. */
+static enum status merge_linear(struct mora *mora, int64_t layer, enum linear linear,
+                                struct error *err)
 {
-    for (int64_t layer = 0; layer < mora->base.config->num_hidden_layers; layer++) {
-        for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
-            const struct param *w0 = param_table_linear(mora->base.table, layer, linear);
-            const float *before = model_weight(mora->base.model, layer, linear);
+    const struct param *w0 = param_table_linear(mora->base.table, layer, linear);
 
-            mora_write_weight(&mora->base, layer, linear, mora->rebuilt);
-            if (memcmp(before, mora->rebuilt, (size_t)w0->elements * sizeof(float)) != 0) {
-                return error_set(err, STATUS_CORRUPT,
-                                 "merge after cycle %lld changed the effective weight of '%s'",
-                                 (long long)mora->cycle - 1, w0->name);
-            }
-        }
+    mora_write_weight(&mora->base, layer, linear, mora->before);
+    absorb(mora, layer, linear);
+    mora->cycle++; /* only as long as this linear is looked at */
+    mora_write_weight(&mora->base, layer, linear, mora->rebuilt);
+    mora->cycle--;
+    if (memcmp(mora->before, mora->rebuilt, (size_t)w0->elements * sizeof(float)) != 0) {
+        return error_set(err, STATUS_CORRUPT,
+                         "merge after cycle %lld changed the effective weight of '%s'",
+                         (long long)mora->cycle, w0->name);
     }
     return STATUS_OK;
 }
@@ -343,13 +373,16 @@ static enum status remora_merge(struct method *method, struct adamw *adamw,
     report->cycle = mora->cycle;
     report->group_kind = kinds[active_kind(mora)].name;
     report->moments_nonzero_before = count_moments(mora);
-    method_write_weights(method); /* of the state before */
 
     for (int64_t layer = 0; layer < method->config->num_hidden_layers; layer++) {
         for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
-            absorb(mora, layer, linear);
+            enum status status = merge_linear(mora, layer, linear, err);
+            if (status) {
+                return status;
+            }
         }
     }
+    report->w_eff_equal = true;
     adamw->steps[ADAMW_GROUP_ADAPTER] = 0;
     mora->cycle++;
 
@@ -360,9 +393,7 @@ static enum status remora_merge(struct method *method, struct adamw *adamw,
                          "merge after cycle %lld left %lld optimizer moments that are not zero",
                          (long long)report->cycle, (long long)report->moments_nonzero_after);
     }
-    enum status status = verify_weights(mora, err);
-    report->w_eff_equal = status == STATUS_OK;
-    return status;
+    return STATUS_OK;
 }
 
 static json_t *remora_state(const struct method *method)
@@ -397,6 +428,7 @@ const struct method_type method_mora = {
     .destroy = mora_destroy,
     .layout = mora_layout,
     .group_grad = mora_group_grad,
+    .products = mora_products,
     .write_weight = mora_write_weight,
     .side_ref = mora_side_ref,
 };
@@ -407,6 +439,7 @@ const struct method_type method_remora = {
     .destroy = mora_destroy,
     .layout = mora_layout,
     .group_grad = mora_group_grad,
+    .products = mora_products,
     .write_weight = mora_write_weight,
     .side_ref = mora_side_ref,
     .merge_due = remora_merge_due,

@@ -217,7 +217,7 @@ enum status param_table_init(struct param_table *table, const struct model_confi
     if (!status) {
         status = add_norm(table, -1, "norm", C, err);
     }
-    if (!status) {
+    if (!status && !config->tie_word_embeddings) {
         status = add_matrix(table, "lm_head.weight", PARAM_ROLE_HEAD, V, C, err);
     }
     if (status) {
@@ -353,6 +353,24 @@ struct param *param_table_norm(const struct param_table *table, int64_t layer, b
     struct param *param = &table->params[index];
     assert(param->role == PARAM_ROLE_NORM);
     return param;
+}
+
+struct param *param_table_final_norm(const struct param_table *table)
+{
+    const struct param *last = &table->params[table->model_count - 1];
+    struct param *norm =
+        &table->params[table->model_count - (last->role == PARAM_ROLE_HEAD ? 2 : 1)];
+
+    assert(norm->role == PARAM_ROLE_NORM);
+    return norm;
+}
+
+struct param *param_table_head(const struct param_table *table)
+{
+    struct param *last = &table->params[table->model_count - 1];
+
+    assert(table->params[0].role == PARAM_ROLE_EMBEDDING);
+    return last->role == PARAM_ROLE_HEAD ? last : &table->params[0];
 }
 
 struct param *param_table_find(const struct param_table *table, const char *name)

@@ -125,6 +125,9 @@ struct param *param_table_linear(const struct param_table *table, int64_t layer,
 /* The norm before a layer's attention, or the one behind it. */
 struct param *param_table_norm(const struct param_table *table, int64_t layer,
                                bool after_attention);
+struct param *param_table_final_norm(const struct param_table *table);
+/* The output projection: a tensor of its own, or (tied) the embedding. */
+struct param *param_table_head(const struct param_table *table);
 /* NULL when there is none of that name. */
 struct param *param_table_find(const struct param_table *table, const char *name);
 void param_table_deinit(struct param_table *table);

@@ -60,6 +60,11 @@ const char *gemm_cache_library(const struct gemm_cache *cache)
     return gemm_engine_library(cache->engine);
 }
 
+size_t gemm_cache_scratch_bytes(const struct gemm_cache *cache)
+{
+    return gemm_engine_scratch_bytes(cache->engine);
+}
+
 static uint64_t shape_hash(const struct gemm_shape *s)
 {
     const int64_t fields[] = {
@@ -69,7 +74,8 @@ static uint64_t shape_hash(const struct gemm_shape *s)
         s->lda,
         s->ldb,
         s->ldc,
-        s->transpose_a + 2 * s->transpose_b + 4 * s->accumulate,
+        s->transpose_a + 2 * s->transpose_b + 4 * s->accumulate + 8 * (int64_t)s->operands +
+            16 * (int64_t)s->result,
     };
     uint64_t hash = 0;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -83,7 +89,8 @@ static bool shape_equal(const struct gemm_shape *x, const struct gemm_shape *y)
 {
     return x->m == y->m && x->n == y->n && x->k == y->k && x->lda == y->lda && x->ldb == y->ldb &&
            x->ldc == y->ldc && x->transpose_a == y->transpose_a &&
-           x->transpose_b == y->transpose_b && x->accumulate == y->accumulate;
+           x->transpose_b == y->transpose_b && x->accumulate == y->accumulate &&
+           x->operands == y->operands && x->result == y->result;
 }
 
 static struct entry **bucket_of(struct gemm_cache *cache, const struct gemm_shape *dense)
@@ -208,7 +215,15 @@ static enum status prepare(struct gemm_cache *cache, const struct gemm_shape *sh
     return STATUS_OK;
 }
 
-enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a, const float *b,
+enum status gemm_cache_prepare(struct gemm_cache *cache, const struct gemm_shape *given,
+                               struct error *err)
+{
+    const struct gemm_shape shape = gemm_shape_dense(given);
+    const struct gemm_cut cut = gemm_cut(&shape);
+    return prepare(cache, &shape, &cut, err);
+}
+
+enum status gemm_cache_run(struct gemm_cache *cache, void *c, const void *a, const void *b,
                            const struct gemm_shape *given, struct error *err)
 {
     const struct gemm_shape shape = gemm_shape_dense(given);
@@ -227,9 +242,11 @@ enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a, c
     for (int64_t index = 0; index < tiles; index++) {
         const struct gemm_tile tile = gemm_cut_tile(&cut, &shape, index);
         const struct gemm_shape of_tile = tile_shape(&shape, &tile);
-        failures += !gemm_kernel_run(find_kernel(cache, &of_tile), omp_get_thread_num(),
-                                     c + tile.row * shape.ldc + tile.column, a + tile.row * a_step,
-                                     b + tile.column * b_step);
+        failures +=
+            !gemm_kernel_run(find_kernel(cache, &of_tile), omp_get_thread_num(),
+                             dtype_at_mut(c, tile.row * shape.ldc + tile.column, shape.result),
+                             dtype_at(a, tile.row * a_step, shape.operands),
+                             dtype_at(b, tile.column * b_step, shape.operands));
     }
     return failures == 0 ? STATUS_OK : error_set(err, STATUS_IO, "gemm: oneDNN failed to run");
 }

@@ -26,6 +26,8 @@
 
 #include <stdint.h>
 
+#include "worker/ops/dtype.h"
+
 struct backend;
 
 enum sharing_columns { SHARING_COLUMNS_MOD, SHARING_COLUMNS_BLOCKS };
@@ -40,14 +42,14 @@ struct sharing_kind {
 /* The group of index among n, balanced and contiguous. */
 int64_t sharing_balanced_group(int64_t index, int64_t n, int64_t r_hat);
 
-/* Rows of x and dy are stride elements apart, rows of z and u are dense. Outputs are overwritten.
- */
-typedef void sharing_comp_fn(struct backend *backend, float *z, const float *x,
+/* Rows of x and dy are stride elements apart, rows of z and u are dense. All are operands of one
+ * type; sums are in fp32. Outputs are overwritten. */
+typedef void sharing_comp_fn(struct backend *backend, void *z, const void *x,
                              enum sharing_columns columns, int64_t N, int64_t k, int64_t r_hat,
-                             int64_t stride);
-typedef void sharing_decomp_t_fn(struct backend *backend, float *u, const float *dy,
+                             int64_t stride, enum dtype type);
+typedef void sharing_decomp_t_fn(struct backend *backend, void *u, const void *dy,
                                  enum sharing_rows rows, int64_t N, int64_t d, int64_t r_hat,
-                                 int64_t stride);
+                                 int64_t stride, enum dtype type);
 
 /* One term of an effective weight: T = S + M, where a missing (NULL) one is not added. At least one
  * is there. Of a run's terms only the active kind's has an M. */

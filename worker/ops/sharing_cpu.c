@@ -68,31 +68,45 @@ static void sum_blocks(float *restrict z, const float *restrict x, int64_t n, in
     sum_neighbours(z + larger, x + larger * (q + 1), r_hat - larger, q);
 }
 
-void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, float *z, const float *x,
+void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, void *z, const void *x,
                                 enum sharing_columns columns, int64_t N, int64_t k, int64_t r_hat,
-                                int64_t stride)
+                                int64_t stride, enum dtype type)
 {
+    const struct cpu_rows rows = cpu_rows(backend, k, r_hat, type);
+    if (!rows.ok || cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *k)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
+        const float *x_n = cpu_row_in(&rows, omp_get_thread_num(), x, n * stride);
+        float *z_n = cpu_row_out(&rows, omp_get_thread_num(), z, n * r_hat);
         if (columns == SHARING_COLUMNS_MOD) {
-            sum_strided(z + n * r_hat, x + n * stride, k, r_hat, true);
+            sum_strided(z_n, x_n, k, r_hat, true);
         } else {
-            sum_blocks(z + n * r_hat, x + n * stride, k, r_hat);
+            sum_blocks(z_n, x_n, k, r_hat);
         }
+        cpu_row_store(&rows, z, n * r_hat, z_n);
     }
 }
 
-void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, float *u, const float *dy,
-                                    enum sharing_rows rows, int64_t N, int64_t d, int64_t r_hat,
-                                    int64_t stride)
+void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, void *u, const void *dy,
+                                    enum sharing_rows rows_kind, int64_t N, int64_t d,
+                                    int64_t r_hat, int64_t stride, enum dtype type)
 {
+    const struct cpu_rows rows = cpu_rows(backend, d, r_hat, type);
+    if (!rows.ok || cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *d)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
-        if (rows == SHARING_ROWS_TILE) {
-            sum_strided(u + n * r_hat, dy + n * stride, d, r_hat, false);
+        const float *dy_n = cpu_row_in(&rows, omp_get_thread_num(), dy, n * stride);
+        float *u_n = cpu_row_out(&rows, omp_get_thread_num(), u, n * r_hat);
+        if (rows_kind == SHARING_ROWS_TILE) {
+            sum_strided(u_n, dy_n, d, r_hat, false);
         } else {
-            sum_blocks(u + n * r_hat, dy + n * stride, d, r_hat);
+            sum_blocks(u_n, dy_n, d, r_hat);
         }
+        cpu_row_store(&rows, u, n * r_hat, u_n);
     }
 }
 
@@ -160,7 +174,7 @@ void AT_LEVEL(sharing_weight_cpu)(struct backend *backend, float *w, const float
     enum { ROWS = 32 };
     const int64_t scratch_count = cpu_ceil_div(r_hat + k, 16) * 16;
     float *scratch = cpu_scratch(backend, backend->threads * scratch_count, sizeof *scratch);
-    if (scratch == NULL) {
+    if (scratch == NULL || cpu_is_planning(backend)) {
         return;
     }
 

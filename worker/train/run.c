@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,6 +164,28 @@ static enum status open_data(struct run *run, struct error *err)
     return status;
 }
 
+/* auto is what it was at the first attempt, and what rank 0 has: operands of one type in a run. */
+static enum status pin_dtype(struct run *run, enum dtype *dtype, struct error *err)
+{
+    char pinned[16] = "";
+
+    if (run->spec.compute.dtype != COMPUTE_DTYPE_AUTO) {
+        return STATUS_OK;
+    }
+    if (is_root(run)) {
+        /* What cannot be read is told when the pins are compared. */
+        if (run_folder_pinned(&run->trainer.folder, "dtype", pinned, sizeof pinned, err) ||
+            pinned[0] == '\0') {
+            (void)snprintf(pinned, sizeof pinned, "%s", dtype_name(*dtype));
+        }
+    }
+    enum status status = dist_broadcast(run->dist, pinned, sizeof pinned, 0, err);
+    if (!status) {
+        *dtype = strcmp(pinned, dtype_name(DTYPE_BF16)) == 0 ? DTYPE_BF16 : DTYPE_FP32;
+    }
+    return status;
+}
+
 static enum status build_learner(struct run *run, struct error *err)
 {
     struct learner_options options;
@@ -172,11 +195,15 @@ static enum status build_learner(struct run *run, struct error *err)
     /* All ranks of the host have looked before the first one takes its share. */
     enum status status = dist_barrier(run->dist, err);
     if (!status) {
-        status = learner_options_from_spec(&options, &run->spec, run->corpus.vocab_size, err);
+        status = backend_cpu_create(&trainer->backend, (int)run->spec.launch.threads_per_rank, err);
+    }
+    if (!status) {
+        status = learner_options_from_spec(&options, &run->spec, run->corpus.vocab_size,
+                                           trainer->backend->has_bf16, err);
     }
     if (!status) {
         options.memory_limit_bytes = available / (size_t)dist_local_world(run->dist);
-        status = backend_cpu_create(&trainer->backend, (int)run->spec.launch.threads_per_rank, err);
+        status = pin_dtype(run, &options.dtype, err);
     }
     if (!status) {
         status = learner_create(&trainer->learner, &options, trainer->backend, err);
@@ -199,9 +226,9 @@ static json_t *describe_pins(const struct run *run)
     const struct backend *backend = run->trainer.backend;
 
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:i}", "backend", backend->name, "dtype",
-                     RUN_DTYPE, "isa", backend->isa, "gemm_library", backend->gemm_library, "world",
-                     dist_world(run->dist), "micro", (json_int_t)run->spec.batch.micro,
-                     "sampler_version", SAMPLER_VERSION);
+                     dtype_name(learner_options(run->trainer.learner)->dtype), "isa", backend->isa,
+                     "gemm_library", backend->gemm_library, "world", dist_world(run->dist), "micro",
+                     (json_int_t)run->spec.batch.micro, "sampler_version", SAMPLER_VERSION);
 }
 
 /* Notes what this attempt does otherwise than the first: allowed, but no longer bit for bit. */
@@ -226,6 +253,19 @@ static enum status compare_pins(struct run *run, struct error *err)
     bytes_deinit(&differences);
     json_decref(pins);
     return status;
+}
+
+static enum status warn_of_slow_dtype(struct run *run, struct error *err)
+{
+    if (learner_options(run->trainer.learner)->dtype != DTYPE_BF16 ||
+        run->trainer.backend->has_bf16) {
+        return STATUS_OK;
+    }
+    return trainer_record_warning(
+        &run->trainer,
+        "compute.dtype bf16: this processor has no instructions for it (AVX512-BF16 or AMX), so its "
+        "operands are multiplied in fp32; fp32 would be faster here",
+        err);
 }
 
 static enum status open_reporter(struct run *run, struct error *err)
@@ -272,6 +312,9 @@ static enum status open_state(struct run *run, struct error *err)
     }
     if (!status) {
         status = compare_pins(run, err);
+    }
+    if (!status) {
+        status = warn_of_slow_dtype(run, err);
     }
     if (!status) {
         status = snapshot_load(trainer, err);

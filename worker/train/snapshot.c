@@ -58,9 +58,9 @@ static enum status describe(const struct trainer *trainer, json_t **out, struct 
     json_t *made = json_pack(
         "{s:i, s:I, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I}", "world", dist_world(trainer->dist),
         "micro", (json_int_t)trainer->spec->batch.micro, "lanes", dist_world(trainer->dist),
-        "threads", backend->threads, "dtype", RUN_DTYPE, "backend", backend->name, "isa",
-        backend->isa, "onednn", backend->gemm_library, "version", REMORA_VERSION, "steps",
-        (json_int_t)trainer->steps);
+        "threads", backend->threads, "dtype", dtype_name(learner_options(trainer->learner)->dtype),
+        "backend", backend->name, "isa", backend->isa, "onednn", backend->gemm_library, "version",
+        REMORA_VERSION, "steps", (json_int_t)trainer->steps);
     json_t *position = json_pack(
         "{s:o, s:O, s:{s:i, s:I, s:{s:I}}, s:{s:i, s:I}, s:I, s:o}", "group",
         describe_group(learner), "learner", learner, "rng", "version", RNG_VERSION, "seed",

@@ -35,9 +35,6 @@ struct dist;
 struct learner;
 struct store;
 
-/* What `dtype: auto` is on a CPU. */
-#define RUN_DTYPE "fp32"
-
 /* What changes from step to step beside the learner's state; part of every checkpoint. */
 struct progress {
     int64_t step;          /* the last one done; 0: none */
