@@ -169,6 +169,8 @@ static json_t *method_json(const struct run_plan *plan)
     case METHOD_NAME_REMORA:
         return json_pack("{s:s, s:I, s:I}", "name", name, "r", r, "merge_every",
                          (json_int_t)(plan->steps / RUN_CYCLES));
+    case METHOD_NAME_FROZEN:
+        break; /* in no spec */
     }
     return NULL;
 }

@@ -94,6 +94,8 @@ class SpecPage(unittest.TestCase):
                     numbers += default if isinstance(default, list) else [default]
                 for value in numbers + node.get("enum", []) + (
                         [node["const"]] if "const" in node else []):
+                    if isinstance(value, bool):
+                        value = str(value).lower()
                     if isinstance(value, str):
                         self.assertIn(value, text)
                     else:

@@ -10,7 +10,7 @@
  */
 static const char golden[] =
     "{\"batch\":{\"global\":32,\"micro\":8},\"checkpoint\":{\"every\":100,\"keep_last\":2},"
-    "\"compute\":{\"backend\":\"auto\",\"dtype\":\"auto\"},\"data\":{\"sequence_length\":256,"
+    "\"compute\":{\"backend\":\"auto\",\"dtype\":\"auto\",\"recompute\":\"none\",\"rounding\":\"auto\"},\"data\":{\"sequence_length\":256,"
     "\"train\":[{\"shards\":\"/work/out/train\",\"weight\":1.0}],\"validation\":{\"sequences\":64,"
     "\"shards\":\"/work/out/validation\"}},\"evaluate\":{\"every\":100},\"kind\":\"train\","
     "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},\"method\":{\"groups\":\"paper\","
@@ -21,7 +21,7 @@ static const char golden[] =
     "\"schedule\":{\"min_lr_ratio\":0.1,\"name\":\"jagged_cosine\",\"restart_warmup\":6,"
     "\"warmup\":60},\"schema\":1,\"seed\":0,\"steps\":600}";
 static const char golden_digest[] =
-    "ed3130d58865568f30f30982f7051d1424560233317f95d6711633f16d0d8948";
+    "565257a792e0573d5237483d1ea2448987953077fc49f7dc3d70885c0908f090";
 
 static json_t *parsed(const char *yaml)
 {
