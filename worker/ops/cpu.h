@@ -90,14 +90,21 @@ static inline struct cpu_rows cpu_rows(struct backend *backend, int64_t in, int6
     return rows;
 }
 
+/* Row n of rows that are stride elements apart. The one after it is fetched meanwhile: rows that
+ * are part of wider ones are too far from each other for processors to see them coming. */
 static inline const float *cpu_row_in(const struct cpu_rows *rows, int thread, const void *x,
-                                      int64_t first)
+                                      int64_t n, int64_t stride)
 {
+    enum { LINE_ELEMENTS = 32 };
     if (rows->type == DTYPE_FP32) {
-        return (const float *)x + first;
+        return (const float *)x + n * stride;
     }
-    const uint16_t *narrow = (const uint16_t *)x + first;
+    const uint16_t *narrow = (const uint16_t *)x + n * stride;
+    const uintptr_t next = (uintptr_t)narrow + (uintptr_t)stride * sizeof *narrow;
     float *wide = rows->scratch + thread * (rows->in + rows->out);
+    for (int64_t i = 0; i < rows->in; i += LINE_ELEMENTS) {
+        __builtin_prefetch((const void *)(next + (uintptr_t)i * sizeof *narrow));
+    }
 # pragma omp simd
     for (int64_t i = 0; i < rows->in; i++) {
         wide[i] = bf16_widen(narrow[i]);

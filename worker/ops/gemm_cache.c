@@ -150,22 +150,31 @@ static int64_t units_of(int64_t n, int64_t quantum)
     return n < 2 * quantum ? n : ceil_div(n, quantum);
 }
 
-/* Large tiles hide what packing their operands costs; small ones leave enough for many threads. */
+/*
+ * The sizes are the fastest measured on shapes of LLaMA models (deploy/results/engine.md), for fp32
+ * and bf16 alike. oneDNN packs the columns of b for every tile, and those of a where it is
+ * transposed: wide tiles spare that, but from some 700 columns a long k no longer fits the cache.
+ * Where a is transposed (gradients of weights, summed over tokens) both sides are short, and four
+ * tiles at the least leave something for more than two threads.
+ */
 struct gemm_cut gemm_cut(const struct gemm_shape *shape)
 {
-    enum { SMALL = 256, LARGE = 512, LARGE_COUNT = 16 };
-    const int64_t m = shape->m;
-    const int64_t n = shape->n;
-    const int64_t tile = m * n >= (int64_t)LARGE_COUNT * LARGE * LARGE ? LARGE : SMALL;
-    struct gemm_cut cut = {.count_m = ceil_div(m, tile), .count_n = ceil_div(n, tile)};
+    const int64_t rows = shape->transpose_a ? 384 : 512;
+    const int64_t columns = shape->transpose_a ? 768 : 640;
+    const int64_t tall = 384; /* from here on two row tiles may become four */
+    struct gemm_cut cut = {.count_m = ceil_div(shape->m, rows),
+                           .count_n = ceil_div(shape->n, columns)};
 
     if (cut.count_m * cut.count_n % 2 != 0) {
-        /* Once more along the longer side of a tile. One row or column stays whole. */
-        if (m * cut.count_n >= n * cut.count_m && m > 1) {
+        /* One row or column stays whole. */
+        if (shape->m > 1) {
             cut.count_m++;
-        } else if (n > 1) {
+        } else if (shape->n > 1) {
             cut.count_n++;
         }
+    }
+    if (shape->transpose_a && cut.count_m * cut.count_n == 2 && shape->m >= tall) {
+        cut.count_m *= 2;
     }
     return cut;
 }

@@ -78,7 +78,7 @@ void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, void *z, const void *x,
     }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *k)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
-        const float *x_n = cpu_row_in(&rows, omp_get_thread_num(), x, n * stride);
+        const float *x_n = cpu_row_in(&rows, omp_get_thread_num(), x, n, stride);
         float *z_n = cpu_row_out(&rows, omp_get_thread_num(), z, n * r_hat);
         if (columns == SHARING_COLUMNS_MOD) {
             sum_strided(z_n, x_n, k, r_hat, true);
@@ -99,7 +99,7 @@ void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, void *u, const void
     }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *d)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
-        const float *dy_n = cpu_row_in(&rows, omp_get_thread_num(), dy, n * stride);
+        const float *dy_n = cpu_row_in(&rows, omp_get_thread_num(), dy, n, stride);
         float *u_n = cpu_row_out(&rows, omp_get_thread_num(), u, n * r_hat);
         if (rows_kind == SHARING_ROWS_TILE) {
             sum_strided(u_n, dy_n, d, r_hat, false);
