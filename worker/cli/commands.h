@@ -14,7 +14,8 @@
  X(batches)                \
  X(synth)                  \
  X(bigram)                 \
- X(bench)
+ X(bench)                  \
+ X(plan)
 
 #define X(name) extern const struct command command_##name;
 WORKER_COMMANDS(X)

@@ -148,3 +148,27 @@ void learner_cost(struct cost *cost, const struct learner *learner)
         method->type->products(method, N, cost);
     }
 }
+
+double learner_recompute_flop(const struct learner *learner)
+{
+    const struct learner_options *options = learner_options(learner);
+    const struct model_config *config = &options->config;
+    const double N = (double)(options->micro * options->sequence_length);
+    const double C = (double)config->hidden_size;
+    const double heads = (double)(config->num_attention_heads * config->head_dim);
+    /* q k' and p v below the diagonal: (T + 1) / 2 keys a query. */
+    const double attention = 2.0 * N * heads * (double)(options->sequence_length + 1);
+    const double qkv = 2.0 * N * C * (double)model_config_qkv_rows(config);
+    const double rest = 2.0 * N * C * (heads + 2.0 * (double)config->intermediate_size);
+    const double layers = (double)(config->num_hidden_layers - 1); /* the last is still there */
+
+    switch (options->recompute) {
+    case COMPUTE_RECOMPUTE_NONE:
+        break;
+    case COMPUTE_RECOMPUTE_ATTENTION:
+        return layers * (qkv + attention);
+    case COMPUTE_RECOMPUTE_LAYER:
+        return layers * (qkv + attention + rest);
+    }
+    return 0.0;
+}

@@ -32,6 +32,9 @@ struct learner;
 /* Of a micro-batch of the learner's size. */
 void learner_cost(struct cost *cost, const struct learner *learner);
 
+/* FLOPs that recomputation adds to them. */
+double learner_recompute_flop(const struct learner *learner);
+
 /* Adds a product; one of a shape that is there already is added to its count. */
 void cost_add(struct cost *cost, const struct cost_product *product);
 

@@ -201,7 +201,8 @@ void learner_choose_rounding(struct learner *learner)
 /* The tensors of a fresh run. */
 static void start(struct learner *learner)
 {
-    param_table_initialise(&learner->table, &learner->options.config, learner->options.seed);
+    param_table_initialise(&learner->table, &learner->options.config, learner->backend,
+                           learner->options.seed);
     if (learner->model != NULL) {
         model_start(learner->model);
         learner_choose_rounding(learner);

@@ -29,7 +29,7 @@
  X(OPTIMIZER, "optimizer state") \
  X(ACTIVATIONS, "activations")   \
  X(WORKSPACE, "workspace")       \
- X(SCRATCH, "kernels' scratch")  \
+ X(SCRATCH, "scratch")           \
  X(PROGRAM, "program")
 
 enum memory_kind {

@@ -293,17 +293,8 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
     }
 }
 
-static void fill_normal(float *value, int64_t count, double deviation, uint64_t seed,
-                        uint64_t stream)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t e = 0; e < count; e++) {
-        value[e] = (float)(deviation * rng_normal(seed, stream, (uint64_t)e));
-    }
-}
-
 void param_table_initialise(struct param_table *table, const struct model_config *config,
-                            uint64_t seed)
+                            struct backend *backend, uint64_t seed)
 {
     for (int64_t i = 0; i < table->count; i++) {
         struct param *param = &table->params[i];
@@ -316,8 +307,9 @@ void param_table_initialise(struct param_table *table, const struct model_config
         case PARAM_ROLE_EMBEDDING:
         case PARAM_ROLE_LINEAR:
         case PARAM_ROLE_HEAD:
-            fill_normal(param->value, param->elements, config->initializer_range, seed,
-                        rng_stream(RNG_PURPOSE_INIT, (uint32_t)i, 0));
+            backend->op->fill_normal(backend, param->value, param->elements,
+                                     (float)config->initializer_range, seed,
+                                     rng_stream(RNG_PURPOSE_INIT, (uint32_t)i, 0));
             break;
         case PARAM_ROLE_ADAPTER:
         case PARAM_ROLE_SUM:

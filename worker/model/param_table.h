@@ -19,6 +19,7 @@
 
 #include "worker/model/config.h"
 #include "worker/model/memory_plan.h"
+#include "worker/ops/backend.h"
 
 #define PARAM_NAME_BYTES_MAX 96
 
@@ -118,7 +119,7 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
  * adapters and sums 0. Element e of tensor i is a pure function of (seed, i, e), whatever the
  * method. */
 void param_table_initialise(struct param_table *table, const struct model_config *config,
-                            uint64_t seed);
+                            struct backend *backend, uint64_t seed);
 
 struct param *param_table_linear(const struct param_table *table, int64_t layer,
                                  enum linear linear);

@@ -29,6 +29,7 @@
 #include "worker/ops/embedding.h"
 #include "worker/ops/gemm.h"
 #include "worker/ops/head.h"
+#include "worker/ops/normal.h"
 #include "worker/ops/rmsnorm.h"
 #include "worker/ops/rope.h"
 #include "worker/ops/sharing.h"
@@ -52,6 +53,7 @@
  X(scale)                  \
  X(zero)                   \
  X(round_bf16)             \
+ X(fill_normal)            \
  X(sum_squares)            \
  X(count_nonzero)          \
  X(sharing_comp)           \

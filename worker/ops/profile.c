@@ -223,6 +223,15 @@ static void profiled_round_bf16(struct backend *backend, uint16_t *out, const fl
     record(backend, "round_bf16", 0.0, start_ns);
 }
 
+static void profiled_fill_normal(struct backend *backend, float *out, int64_t n, float deviation,
+                                 uint64_t seed, uint64_t stream)
+{
+    const int64_t start_ns = sys_monotonic_ns();
+
+    inner(backend)->fill_normal(backend, out, n, deviation, seed, stream);
+    record(backend, "fill_normal", 0.0, start_ns);
+}
+
 static void profiled_sum_squares(struct backend *backend, double *out, const float *x, int64_t n)
 {
     const int64_t start_ns = sys_monotonic_ns();
@@ -305,6 +314,7 @@ enum status profile_attach(struct profile **out, struct backend *backend, struct
     profile->table.scale = profiled_scale;
     profile->table.zero = profiled_zero;
     profile->table.round_bf16 = profiled_round_bf16;
+    profile->table.fill_normal = profiled_fill_normal;
     profile->table.sum_squares = profiled_sum_squares;
     profile->table.count_nonzero = profiled_count_nonzero;
     profile->table.sharing_comp = profiled_sharing_comp;
