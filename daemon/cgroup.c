@@ -1,10 +1,12 @@
 #include "daemon/cgroup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/bytes.h"
@@ -14,6 +16,10 @@
 
 /* A machine with thousands of mounts, or a group with as many processes, stays below. */
 #define KERNEL_FILE_BYTES_MAX (4 * MIB)
+
+/* A second in all: many times what a loaded machine takes to end a process. */
+#define REMOVE_TRIES    100
+#define REMOVE_PAUSE_MS 10
 
 /* ---- Where it is ---- */
 
@@ -153,9 +159,15 @@ void cgroup_kill(const char *path)
     }
 }
 
+/* A process that is ending is not listed any more, but makes its group busy for a moment. */
 void cgroup_remove(const char *path)
 {
-    if (path[0] != '\0') {
-        (void)sys_rmdir(path);
+    const struct timespec pause = {.tv_nsec = REMOVE_PAUSE_MS * 1000000L};
+
+    for (int i = 0; path[0] != '\0' && i < REMOVE_TRIES; i++) {
+        if (sys_rmdir(path) == 0 || errno != EBUSY) {
+            return;
+        }
+        (void)nanosleep(&pause, NULL);
     }
 }

@@ -25,5 +25,6 @@ bool cgroup_enter(const char *path);
 size_t cgroup_count(const char *path);
 /* SIGKILL to all of them; they are gone when cgroup_count says so. */
 void cgroup_kill(const char *path);
-/* Removes the group, which must be empty; one that is not there is fine. */
+/* Removes the group, which is empty or about to be: waits for what is ending, a second at most. One
+ * that is not there is fine. */
 void cgroup_remove(const char *path);

@@ -59,6 +59,17 @@ static void all_of_a_group_are_counted_and_killed(void **state)
     assert_false(file_exists(path));
 }
 
+static void a_group_whose_processes_are_ending_is_removed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        start_group();
+        cgroup_kill(path);
+        cgroup_remove(path); /* at once: what was killed has hardly noticed */
+        assert_false(file_exists(path));
+    }
+}
+
 static void a_group_that_is_not_there_is_empty(void **state)
 {
     static const char *const paths[] = {"", "/nonexistent/remora.x"};
@@ -91,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_a_group_are_counted_and_killed),
+        cmocka_unit_test(a_group_whose_processes_are_ending_is_removed),
         cmocka_unit_test(a_group_that_is_not_there_is_empty),
         cmocka_unit_test(a_group_that_cannot_be_entered_is_removed),
     };

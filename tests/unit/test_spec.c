@@ -11,17 +11,17 @@
 static const char golden[] =
     "{\"batch\":{\"global\":32,\"micro\":8},\"checkpoint\":{\"every\":100,\"keep_last\":2},"
     "\"compute\":{\"backend\":\"auto\",\"dtype\":\"auto\"},\"data\":{\"sequence_length\":256,"
-    "\"train\":[{\"shards\":\"/work/out/train\",\"weight\":1.0}],\"validation\":{\"sequences\":64,"
-    "\"shards\":\"/work/out/validation\"}},\"evaluate\":{\"every\":100},\"kind\":\"train\","
+    "\"train\":[{\"shards\":\"/data/out/train\",\"weight\":1.0}],\"validation\":{\"sequences\":64,"
+    "\"shards\":\"/data/out/validation\"}},\"evaluate\":{\"every\":100},\"kind\":\"train\","
     "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},\"method\":{\"groups\":\"paper\","
     "\"merge_every\":120,\"name\":\"remora\",\"operator\":\"sharing\",\"r\":20},"
-    "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/work/out/tokenizer.model\"},"
+    "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/data/out/tokenizer.model\"},"
     "\"name\":\"pubmed-demo\",\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,"
     "\"lr\":0.001,\"name\":\"adamw\",\"weight_decay\":0.0},\"retry\":{\"max_attempts\":3},"
     "\"schedule\":{\"min_lr_ratio\":0.1,\"name\":\"jagged_cosine\",\"restart_warmup\":6,"
     "\"warmup\":60},\"schema\":1,\"seed\":0,\"steps\":600}";
 static const char golden_digest[] =
-    "ed3130d58865568f30f30982f7051d1424560233317f95d6711633f16d0d8948";
+    "a82910bf8c09d40b4d9bf08afe56ae14d2677d276f8752b0e56652113ade3533";
 
 static json_t *parsed(const char *yaml)
 {
@@ -49,7 +49,7 @@ static void the_canonical_form_and_its_digest_are_golden(void **state)
     struct digest digest;
     char hex[DIGEST_HEX_BYTES];
     json_t *spec = parsed(SPEC_EXAMPLE_YAML);
-    assert_ok(spec_resolve_paths(spec, "/work", &err), &err);
+    assert_ok(spec_resolve_paths(spec, "/data", &err), &err);
     assert_ok(spec_validate(spec, &err), &err);
     char *text = canonical(spec);
     assert_string_equal(text, golden);
@@ -76,7 +76,7 @@ static void other_ways_to_write_it_give_the_same_digest(void **state)
         json_t *spec = parsed(SPEC_EXAMPLE_YAML);
         assert_ok(spec_override(spec, same[i][0], &err), &err);
         assert_ok(spec_override(spec, same[i][1], &err), &err);
-        assert_ok(spec_resolve_paths(spec, "/work", &err), &err);
+        assert_ok(spec_resolve_paths(spec, "/data", &err), &err);
         assert_ok(spec_validate(spec, &err), &err);
         char *text = canonical(spec);
         assert_string_equal(text, golden);
