@@ -82,6 +82,29 @@ static enum status check_batch(const struct train_spec *spec, struct error *err)
     return status;
 }
 
+static enum status check_lanes(const struct train_spec *spec, struct error *err)
+{
+    const int64_t unit = SPEC_LANES * spec->batch.micro;
+    if (spec->compute.deterministic != COMPUTE_DETERMINISTIC_WORLD) {
+        return STATUS_OK;
+    }
+    if (SPEC_LANES % spec->launch.ranks != 0) {
+        return broken(err, "launch.ranks",
+                      "%lld, and compute.deterministic world has 4 lanes for 1, 2 or 4 ranks",
+                      (long long)spec->launch.ranks);
+    }
+    if (spec->batch.global % unit == 0) {
+        return STATUS_OK;
+    }
+    enum status status =
+        broken(err, "batch.global",
+               "%lld is not divisible by 4 lanes × batch.micro %lld = %lld, as "
+               "compute.deterministic world needs",
+               (long long)spec->batch.global, (long long)spec->batch.micro, (long long)unit);
+    error_set_hint(err, "the next is %lld", (long long)((spec->batch.global / unit + 1) * unit));
+    return status;
+}
+
 /* One step's tokens must be countable. */
 static enum status check_step_tokens(const struct train_spec *spec, struct error *err)
 {
@@ -223,8 +246,8 @@ static enum status check_train(const json_t *spec, struct schema_problems *probl
                                struct error *err)
 {
     static rule_fn *const rules[] = {
-        check_heads,  check_r,     check_batch,    check_step_tokens,   check_slots,
-        check_jagged, check_steps, check_prepared, check_mixed_sources,
+        check_heads, check_r,      check_batch, check_lanes,    check_step_tokens,
+        check_slots, check_jagged, check_steps, check_prepared, check_mixed_sources,
     };
     struct train_spec train;
     enum status status = train_spec_read(&train, spec, err);

@@ -37,6 +37,10 @@ static const char *const dtype_words[] = {
     [COMPUTE_DTYPE_AUTO] = "auto",
     [COMPUTE_DTYPE_FP32] = "fp32",
 };
+static const char *const deterministic_words[] = {
+    [COMPUTE_DETERMINISTIC_RUN] = "run",
+    [COMPUTE_DETERMINISTIC_WORLD] = "world",
+};
 #define COUNT_OF(words) (sizeof(words) / sizeof(words)[0])
 
 const char *method_name_text(enum method_name name)
@@ -185,6 +189,8 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     const json_t *compute = json_object_get(spec, "compute");
     out->compute.backend = word_index(compute, "backend", backend_words, COUNT_OF(backend_words));
     out->compute.dtype = word_index(compute, "dtype", dtype_words, COUNT_OF(dtype_words));
+    out->compute.deterministic =
+        word_index(compute, "deterministic", deterministic_words, COUNT_OF(deterministic_words));
     out->batch.global = int_at(spec, "batch", "global");
     out->batch.micro = int_at(spec, "batch", "micro");
     out->steps = json_get_int(spec, "steps", 0);

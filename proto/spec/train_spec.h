@@ -27,6 +27,10 @@ enum schedule_name {
 };
 enum compute_backend { COMPUTE_BACKEND_AUTO, COMPUTE_BACKEND_CPU };
 enum compute_dtype { COMPUTE_DTYPE_AUTO, COMPUTE_DTYPE_FP32 };
+/* What a run's bits do not depend on: threads, and with WORLD the number of ranks as well. */
+enum compute_deterministic { COMPUTE_DETERMINISTIC_RUN, COMPUTE_DETERMINISTIC_WORLD };
+/* Parts of a step that are summed apart with deterministic: world. */
+#define SPEC_LANES 4
 enum text_format { TEXT_FORMAT_AUTO, TEXT_FORMAT_MEDLINE, TEXT_FORMAT_JSONL, TEXT_FORMAT_TEXT };
 
 /* The words of the spec. */
@@ -103,6 +107,7 @@ struct train_spec {
     struct {
         enum compute_backend backend; /* auto is resolved at a run's first attempt */
         enum compute_dtype dtype;
+        enum compute_deterministic deterministic;
     } compute;
     struct {
         int64_t ranks;

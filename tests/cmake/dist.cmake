@@ -16,7 +16,7 @@ function(remora_mpi_test name ranks)
 endfunction()
 
 remora_unit_test(dist remora_dist)
-foreach(ranks 1 2 3)
+foreach(ranks 1 2 3 4)
     remora_mpi_test(dist_${ranks} ${ranks} $<TARGET_FILE:test_dist>)
 endforeach()
 add_test(NAME mpi.dist_abort

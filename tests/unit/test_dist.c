@@ -1,5 +1,5 @@
 /*
- * Runs alone (a world of one) and under mpirun with 2 and 3 ranks: every test is collective.
+ * Runs alone (a world of one) and under mpirun with 2 to 4 ranks: every test is collective.
  */
 #include "tests/support/test.h"
 #include "worker/dist/dist.h"
@@ -14,17 +14,19 @@ static float value_at(int rank, size_t index)
     return values[((size_t)rank + index) % 5] * (1.0F + (float)(index % 13));
 }
 
-static float sum_in_rank_order(size_t index)
+/* The sum of ranks first … first + count - 1 of a power of two of places, those beyond the world
+ * being empty. */
+static float sum_by_pairs(size_t index, int first, int count)
 {
-    float sum = value_at(0, index);
-
-    for (int rank = 1; rank < dist_world(world); rank++) {
-        sum += value_at(rank, index);
+    if (count == 1) {
+        return value_at(first, index);
     }
-    return sum;
+    float left = sum_by_pairs(index, first, count / 2);
+    int middle = first + count / 2;
+    return middle < dist_world(world) ? left + sum_by_pairs(index, middle, count / 2) : left;
 }
 
-static void sums_add_in_rank_order(void **state)
+static void sums_add_by_pairs(void **state)
 {
     static const size_t counts[] = {0,      1, 2, 3, 7, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 5,
                                     2500000};
@@ -39,7 +41,7 @@ static void sums_add_in_rank_order(void **state)
         values[counts[c]] = 42.0F;
         assert_ok(dist_sum(world, values, counts[c], &err), &err);
         for (size_t i = 0; i < counts[c]; i++) {
-            float expected = sum_in_rank_order(i);
+            float expected = sum_by_pairs(i, 0, 8);
             assert_memory_equal(&values[i], &expected, sizeof expected);
         }
         assert_true(values[counts[c]] == 42.0F);
@@ -47,7 +49,7 @@ static void sums_add_in_rank_order(void **state)
     }
 }
 
-static void doubles_add_in_rank_order(void **state)
+static void doubles_add_by_pairs(void **state)
 {
     double values[DIST_DOUBLES_MAX];
     struct error err;
@@ -57,10 +59,12 @@ static void doubles_add_in_rank_order(void **state)
         values[i] = (dist_rank(world) % 2 == 0 ? 1e17 : -1e17) + (double)(dist_rank(world) + 1);
     }
     assert_ok(dist_sum_doubles(world, values, DIST_DOUBLES_MAX, &err), &err);
-    double expected = 1e17 + 1.0;
-    for (int rank = 1; rank < dist_world(world); rank++) {
-        expected += (rank % 2 == 0 ? 1e17 : -1e17) + (double)(rank + 1);
+    double parts[8] = {0.0};
+    for (int rank = 0; rank < dist_world(world); rank++) {
+        parts[rank] = (rank % 2 == 0 ? 1e17 : -1e17) + (double)(rank + 1);
     }
+    double expected = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
+                      ((parts[4] + parts[5]) + (parts[6] + parts[7]));
     for (size_t i = 0; i < DIST_DOUBLES_MAX; i++) {
         assert_memory_equal(&values[i], &expected, sizeof expected);
     }
@@ -120,8 +124,8 @@ static int abort_while_others_wait(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_add_in_rank_order),
-        cmocka_unit_test(doubles_add_in_rank_order),
+        cmocka_unit_test(sums_add_by_pairs),
+        cmocka_unit_test(doubles_add_by_pairs),
         cmocka_unit_test(broadcasts_come_from_the_root),
         cmocka_unit_test(all_ranks_learn_the_lowest_failing_ranks_error),
     };

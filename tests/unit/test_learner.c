@@ -149,6 +149,52 @@ static void loaded_state_goes_on_with_the_same_bits(void **state)
     }
 }
 
+/* What the gradients of four lanes come to when each is accumulated alone. */
+static void lanes_add_by_pairs_from_zero(void **state)
+{
+    (void)state;
+    struct learner_options options = fixture_tiny(METHOD_NAME_FULL);
+    struct learner_fixture alone = fixture_open(&options, 2);
+    options.lanes = 4;
+    struct learner_fixture lanes = fixture_open(&options, 2);
+    const int64_t row_count = options.micro * (options.sequence_length + 1);
+    int64_t count = 0;
+    const float *grads = learner_grads(alone.learner, &count);
+    float *of_lane[4];
+
+    for (uint64_t lane = 0; lane < 4; lane++) {
+        uint32_t *tokens = fixture_tokens(row_count, options.config.vocab_size, lane);
+        (void)learner_forward_backward(lanes.learner, tokens, options.micro, 1.0);
+        if (lane < 3) {
+            learner_end_lane(lanes.learner, (int64_t)lane);
+        }
+        learner_zero_grads(alone.learner);
+        (void)learner_forward_backward(alone.learner, tokens, options.micro, 1.0);
+        of_lane[lane] = malloc((size_t)count * sizeof(float));
+        memcpy(of_lane[lane], grads, (size_t)count * sizeof(float));
+        free(tokens);
+    }
+    /* The last lane joins range by range. */
+    learner_join_lane(lanes.learner, 3, 0, 100);
+    learner_join_lane(lanes.learner, 3, 100, count - 100);
+    grads = learner_grads(lanes.learner, &count);
+    bool depends_on_order = false;
+    for (int64_t i = 0; i < count; i++) {
+        const float first = of_lane[0][i] + of_lane[1][i];
+        const float expected = first + (of_lane[2][i] + of_lane[3][i]);
+        assert_memory_equal(&grads[i], &expected, sizeof expected);
+        depends_on_order |= expected != first + of_lane[2][i] + of_lane[3][i];
+    }
+    assert_true(depends_on_order);
+    assert_int_equal(learner_memory(lanes.learner)->bytes[MEMORY_KIND_GRADIENTS],
+                     3 * learner_memory(alone.learner)->bytes[MEMORY_KIND_GRADIENTS]);
+    for (int lane = 0; lane < 4; lane++) {
+        free(of_lane[lane]);
+    }
+    fixture_close(&alone);
+    fixture_close(&lanes);
+}
+
 static void a_learner_for_exports_has_the_same_state_and_no_model(void **state)
 {
     (void)state;
@@ -269,6 +315,7 @@ int main(void)
         cmocka_unit_test(two_layers_overfit_64_sequences),
         cmocka_unit_test(side_path_and_effective_weights_agree_over_a_merge),
         cmocka_unit_test(loaded_state_goes_on_with_the_same_bits),
+        cmocka_unit_test(lanes_add_by_pairs_from_zero),
         cmocka_unit_test(a_learner_for_exports_has_the_same_state_and_no_model),
         cmocka_unit_test(scalar_state_with_a_missing_part_is_refused),
         cmocka_unit_test(a_spec_becomes_options_and_a_schedule),

@@ -9,19 +9,28 @@
 /* The canonical bytes are what a job is known by: a change here changes the identity of every job.
  */
 static const char golden[] =
-    "{\"batch\":{\"global\":32,\"micro\":8},\"checkpoint\":{\"every\":100,\"keep_last\":2},"
-    "\"compute\":{\"backend\":\"auto\",\"dtype\":\"auto\"},\"data\":{\"sequence_length\":256,"
-    "\"train\":[{\"shards\":\"/data/out/train\",\"weight\":1.0}],\"validation\":{\"sequences\":64,"
-    "\"shards\":\"/data/out/validation\"}},\"evaluate\":{\"every\":100},\"kind\":\"train\","
-    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},\"method\":{\"groups\":\"paper\","
-    "\"merge_every\":120,\"name\":\"remora\",\"operator\":\"sharing\",\"r\":20},"
+    "{\"batch\":{\"global\":32,\"micro\":8},"
+    "\"checkpoint\":{\"every\":100,\"keep_last\":2},"
+    "\"compute\":{\"backend\":\"auto\",\"deterministic\":\"run\",\"dtype\":\"auto\"},"
+    "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/data/out/train\","
+    "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/data/out/validation\"}},"
+    "\"evaluate\":{\"every\":100},"
+    "\"kind\":\"train\","
+    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},"
+    "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
+    "\"operator\":\"sharing\",\"r\":20},"
     "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/data/out/tokenizer.model\"},"
-    "\"name\":\"pubmed-demo\",\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,"
-    "\"lr\":0.001,\"name\":\"adamw\",\"weight_decay\":0.0},\"retry\":{\"max_attempts\":3},"
+    "\"name\":\"pubmed-demo\","
+    "\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,\"lr\":0.001,"
+    "\"name\":\"adamw\",\"weight_decay\":0.0},"
+    "\"retry\":{\"max_attempts\":3},"
     "\"schedule\":{\"min_lr_ratio\":0.1,\"name\":\"jagged_cosine\",\"restart_warmup\":6,"
-    "\"warmup\":60},\"schema\":1,\"seed\":0,\"steps\":600}";
+    "\"warmup\":60},"
+    "\"schema\":1,"
+    "\"seed\":0,"
+    "\"steps\":600}";
 static const char golden_digest[] =
-    "a82910bf8c09d40b4d9bf08afe56ae14d2677d276f8752b0e56652113ade3533";
+    "a3de598b6ea2e5ae90cd8ea9a7e7f812f6a719885fc494f35e9fbf2c4ebc51a1";
 
 static json_t *parsed(const char *yaml)
 {

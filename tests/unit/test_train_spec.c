@@ -166,6 +166,7 @@ static void every_word_of_the_schema_is_read(void **state)
         {"compute.backend=cpu", NULL},
         {"compute.dtype=auto", NULL},
         {"compute.dtype=fp32", NULL},
+        {"compute.deterministic=world", NULL},
         {"data.train[0]={files: /a, format: auto}", NULL},
         {"data.train[0]={files: /a, format: medline}", NULL},
         {"data.train[0]={files: /a, format: jsonl}", NULL},

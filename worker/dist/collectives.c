@@ -59,19 +59,22 @@ static enum status scatter_parts(struct dist *dist, const float *values, size_t 
     return finish(dist, posted, code, "reduce-scatter", err);
 }
 
-/* own[count] <- scratch[0] + scratch[1] + …, with own itself at this rank's place. */
-static void add_in_rank_order(struct dist *dist, float *own, size_t count)
+/* own[count] <- (scratch[0] + scratch[1]) + …, with own itself at this rank's place. */
+static void add_by_pairs(struct dist *dist, float *own, size_t count)
 {
-    float *sum = dist->scratch;
+    const size_t world = (size_t)dist->world;
 
     memcpy(dist->scratch + (size_t)dist->rank * dist->segment_floats, own, count * sizeof *own);
-    for (int rank = 1; rank < dist->world; rank++) {
-        const float *part = dist->scratch + (size_t)rank * dist->segment_floats;
-        for (size_t i = 0; i < count; i++) {
-            sum[i] += part[i];
+    for (size_t distance = 1; distance < world; distance *= 2) {
+        for (size_t rank = 0; rank + distance < world; rank += 2 * distance) {
+            float *sum = dist->scratch + rank * dist->segment_floats;
+            const float *part = sum + distance * dist->segment_floats;
+            for (size_t i = 0; i < count; i++) {
+                sum[i] += part[i];
+            }
         }
     }
-    memcpy(own, sum, count * sizeof *own);
+    memcpy(own, dist->scratch, count * sizeof *own);
 }
 
 /* Every rank sends its summed segment to the others. */
@@ -114,7 +117,7 @@ enum status dist_sum(struct dist *dist, float *values, size_t count, struct erro
 
         enum status status = scatter_parts(dist, bucket, size, err);
         if (!status) {
-            add_in_rank_order(dist, bucket + own_first, own_count);
+            add_by_pairs(dist, bucket + own_first, own_count);
             status = gather_sums(dist, bucket, size, err);
         }
         if (status) {
@@ -123,6 +126,16 @@ enum status dist_sum(struct dist *dist, float *values, size_t count, struct erro
         done += size;
     }
     return STATUS_OK;
+}
+
+double dist_add_pairs(double *values, size_t count, size_t stride)
+{
+    for (size_t distance = 1; distance < count; distance *= 2) {
+        for (size_t i = 0; i + distance < count; i += 2 * distance) {
+            values[i * stride] += values[(i + distance) * stride];
+        }
+    }
+    return values[0];
 }
 
 enum status dist_sum_doubles(struct dist *dist, double *values, size_t count, struct error *err)
@@ -137,11 +150,8 @@ enum status dist_sum_doubles(struct dist *dist, double *values, size_t count, st
     if (code != MPI_SUCCESS) {
         return error_from_mpi(err, code, "gather of doubles");
     }
-    memcpy(values, dist->doubles, count * sizeof *values);
-    for (int rank = 1; rank < dist->world; rank++) {
-        for (size_t i = 0; i < count; i++) {
-            values[i] += dist->doubles[(size_t)rank * count + i];
-        }
+    for (size_t i = 0; i < count; i++) {
+        values[i] = dist_add_pairs(dist->doubles + i, (size_t)dist->world, count);
     }
     return STATUS_OK;
 }

@@ -2,9 +2,13 @@
  * dist — the ranks of a run and what they do together, over MPI.
  *
  * A process that neither mpirun nor srun started is a world of one: MPI is not initialised and
- * every call below is a no-op that succeeds. Sums have our own fixed order, rank 0 + rank 1 + …,
+ * every call below is a no-op that succeeds. Sums have our own fixed order, by pairs of neighbours,
+ *
+ *   ((rank 0 + rank 1) + (rank 2 + rank 3)) + ((rank 4 + rank 5) + …)
+ *
  * over point-to-point messages, so that their bits depend on the world size alone: not on timing,
- * the transport or what an MPI library picks.
+ * the transport or what an MPI library picks. A rank that adds up 2 or 4 parts of its own by pairs
+ * before gives the same bits as 2 or 4 ranks with a part each.
  *
  * Errors:  a message that cannot be passed is STATUS_IO. A rank that is lost is not reported: the
  *          launcher ends the job, and the others wait until it does.
@@ -42,8 +46,12 @@ int dist_local_world(const struct dist *dist);
 MUST_USE enum status dist_agree(struct dist *dist, enum status status, int *speaker,
                                 struct error *err);
 
-/* values[count] <- the sum over ranks, in rank order; the same bits everywhere. Collective. */
+/* values[count] <- the sum over ranks, by pairs; the same bits everywhere. Collective. */
 MUST_USE enum status dist_sum(struct dist *dist, float *values, size_t count, struct error *err);
+
+/* The sum, in the order of the ranks' sums, of count values that lie stride apart. Overwrites them.
+ */
+double dist_add_pairs(double *values, size_t count, size_t stride);
 
 /* As dist_sum for a few doubles (losses, norms): at most DIST_DOUBLES_MAX. */
 #define DIST_DOUBLES_MAX 64

@@ -48,6 +48,9 @@ enum status learner_options_from_spec(struct learner_options *out, const struct 
         .seed = spec->seed,
         .micro = spec->batch.micro,
         .sequence_length = spec->data.sequence_length,
+        .lanes = spec->compute.deterministic == COMPUTE_DETERMINISTIC_WORLD
+                     ? SPEC_LANES / spec->launch.ranks
+                     : 1,
         .purpose = LEARNER_PURPOSE_TRAIN,
     };
     enum status status = model_config_from_spec(&out->config, spec, vocab_size, err);
@@ -61,6 +64,11 @@ static void layout(struct learner *learner)
     const int64_t N = learner->options.micro * learner->options.sequence_length;
 
     param_table_layout(&learner->table, &learner->memory, trains);
+    for (int64_t i = 0; trains && i < LEARNER_LANE_SUMS_MAX; i++) {
+        learner->lane_sum[i] =
+            memory_plan_floats(&learner->memory, MEMORY_KIND_GRADIENTS,
+                               learner->options.lanes >> i > 1 ? learner->table.grad_floats : 0);
+    }
     if (trains) {
         model_layout(learner->model, &learner->memory);
     }
@@ -139,6 +147,8 @@ enum status learner_create(struct learner **out, const struct learner_options *o
         return error_set(err, STATUS_NO_MEMORY, "no memory for the learner");
     }
     learner->options = *options;
+    learner->options.lanes = options->lanes == 0 ? 1 : options->lanes;
+    assert(learner->options.lanes <= 1 << LEARNER_LANE_SUMS_MAX);
     learner->adamw.options = options->optimizer;
     learner->backend = backend;
 

@@ -41,6 +41,7 @@ struct learner_options {
     uint64_t seed;
     int64_t micro;           /* sequences per forward */
     int64_t sequence_length; /* T */
+    int64_t lanes;           /* whose gradients this rank adds up by pairs: 1 (or 0), 2 or 4 */
     enum learner_purpose purpose;
     size_t memory_limit_bytes; /* 0: no limit; see memory_available_bytes() */
 };
@@ -75,6 +76,14 @@ struct method *learner_method(const struct learner *learner);
 /* The gradients of all trainables, one buffer; gaps between tensors are zero. */
 float *learner_grads(const struct learner *learner, int64_t *count);
 void learner_zero_grads(struct learner *learner);
+
+/*
+ * With several lanes, the gradients of each are accumulated from zero. Between two of them,
+ * learner_end_lane keeps their sum so far and zeroes; after the last, learner_join_lane adds what
+ * was kept, for any range of the buffer that is final. The sums are (0 + 1) + (2 + 3).
+ */
+void learner_end_lane(struct learner *learner, int64_t lane);
+void learner_join_lane(struct learner *learner, int64_t lane, int64_t first, int64_t count);
 
 /* As model_forward_backward and model_loss: the sum of the cross-entropies. */
 double learner_forward_backward(struct learner *learner, const uint32_t *tokens, int64_t B,

@@ -37,24 +37,6 @@ static bool is_root(const struct run *run)
 
 /* --- phase 1: the spec ------------------------------------------------------------------------ */
 
-static enum status check_batch(const struct run *run, struct error *err)
-{
-    int64_t world = dist_world(run->dist);
-    int64_t micro = run->spec.batch.micro;
-
-    if (run->spec.batch.global % (world * micro) == 0) {
-        return STATUS_OK;
-    }
-    (void)error_set(err, STATUS_INVALID,
-                    "batch.global: %" PRId64
-                    " sequences do not split into micro-batches of %" PRId64 " on %" PRId64
-                    " ranks",
-                    run->spec.batch.global, micro, world);
-    error_set_field(err, "batch.global");
-    error_set_hint(err, "make it a multiple of %" PRId64, world * micro);
-    return STATUS_INVALID;
-}
-
 static enum status read_spec(struct run *run, struct error *err)
 {
     enum status status = spec_load(&run->spec_json, run->options->spec_path,
@@ -71,7 +53,8 @@ static enum status read_spec(struct run *run, struct error *err)
     }
     status = train_spec_read(&run->spec, run->spec_json, err);
     if (!status) {
-        status = check_batch(run, err);
+        status = lanes_init(&run->trainer.lanes, &run->spec, dist_rank(run->dist),
+                            dist_world(run->dist), err);
     }
     if (!status) {
         status = source_paths_init(&run->paths, &run->spec, run->options->cache, err);
@@ -175,6 +158,7 @@ static enum status build_learner(struct run *run, struct error *err)
         status = learner_options_from_spec(&options, &run->spec, run->corpus.vocab_size, err);
     }
     if (!status) {
+        options.lanes = trainer->lanes.own;
         options.memory_limit_bytes = available / (size_t)dist_local_world(run->dist);
         status = backend_cpu_create(&trainer->backend, (int)run->spec.launch.threads_per_rank, err);
     }
@@ -198,10 +182,13 @@ static json_t *describe_pins(const struct run *run)
 {
     const struct backend *backend = run->trainer.backend;
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:i}", "backend", backend->name, "dtype",
-                     RUN_DTYPE, "isa", backend->isa, "gemm_library", backend->gemm_library, "world",
-                     dist_world(run->dist), "micro", (json_int_t)run->spec.batch.micro,
-                     "sampler_version", SAMPLER_VERSION);
+    /* Without lanes their number is that of ranks. */
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i}", "backend", backend->name, "dtype",
+                     RUN_DTYPE, "isa", backend->isa, "gemm_library", backend->gemm_library,
+                     run->spec.compute.deterministic == COMPUTE_DETERMINISTIC_RUN ? "world"
+                                                                                  : "lanes",
+                     (json_int_t)run->trainer.lanes.count, "micro",
+                     (json_int_t)run->spec.batch.micro, "sampler_version", SAMPLER_VERSION);
 }
 
 /* Notes what this attempt does otherwise than the first: allowed, but no longer bit for bit. */

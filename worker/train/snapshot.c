@@ -57,7 +57,7 @@ static enum status describe(const struct trainer *trainer, json_t **out, struct 
     json_t *learner = learner_state(trainer->learner);
     json_t *made = json_pack(
         "{s:i, s:I, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I}", "world", dist_world(trainer->dist),
-        "micro", (json_int_t)trainer->spec->batch.micro, "lanes", dist_world(trainer->dist),
+        "micro", (json_int_t)trainer->spec->batch.micro, "lanes", (int)trainer->lanes.count,
         "threads", backend->threads, "dtype", RUN_DTYPE, "backend", backend->name, "isa",
         backend->isa, "onednn", backend->gemm_library, "version", REMORA_VERSION, "steps",
         (json_int_t)trainer->steps);

@@ -31,30 +31,53 @@ static uint32_t sum_batch(const uint32_t *tokens, int64_t first, int64_t count, 
     return sum;
 }
 
-/* This rank's part of the global batch, micro-batch by micro-batch: adds up gradients in the
- * learner's buffer and the sum of the losses. */
-static enum status accumulate(struct trainer *trainer, int64_t step, struct share *share,
-                              struct error *err)
+/* One lane of the global batch, micro-batch by micro-batch: adds up gradients in the learner's
+ * buffer, the sum of the losses and the checksum. */
+static enum status accumulate_lane(struct trainer *trainer, int64_t step, int64_t lane,
+                                   double *loss_sum, uint32_t *batch_sum, struct error *err)
 {
-    int64_t micro = trainer->spec->batch.micro;
-    int64_t row = trainer->corpus->sequence_length + 1;
-    int64_t count = trainer->spec->batch.global / dist_world(trainer->dist);
-    int64_t first = count * dist_rank(trainer->dist);
-    uint32_t batch_sum = 0;
-    double targets = (double)trainer->spec->batch.global * (double)trainer->corpus->sequence_length;
+    const int64_t micro = trainer->spec->batch.micro;
+    const int64_t row = trainer->corpus->sequence_length + 1;
+    const int64_t batch = trainer->spec->batch.global;
+    const int64_t end = lanes_start(&trainer->lanes, lane + 1, batch);
+    const double targets = (double)batch * (double)trainer->corpus->sequence_length;
 
-    share->loss_sum = 0.0;
-    learner_zero_grads(trainer->learner);
-    for (int64_t i = 0; i < count; i += micro) {
-        enum status status =
-            corpus_batch(trainer->corpus, step, first + i, micro, trainer->tokens, err);
+    *loss_sum = 0.0;
+    for (int64_t i = lanes_start(&trainer->lanes, lane, batch); i < end; i += micro) {
+        enum status status = corpus_batch(trainer->corpus, step, i, micro, trainer->tokens, err);
         if (status) {
             return status;
         }
-        share->loss_sum +=
+        *loss_sum +=
             learner_forward_backward(trainer->learner, trainer->tokens, micro, 1.0 / targets);
-        batch_sum += sum_batch(trainer->tokens, first + i, micro, row);
+        *batch_sum += sum_batch(trainer->tokens, i, micro, row);
     }
+    return STATUS_OK;
+}
+
+/* This rank's lanes of the global batch, added by pairs. */
+static enum status accumulate(struct trainer *trainer, int64_t step, struct share *share,
+                              struct error *err)
+{
+    const struct lanes *lanes = &trainer->lanes;
+    double losses[SPEC_LANES];
+    uint32_t batch_sum = 0;
+    int64_t count = 0;
+
+    learner_zero_grads(trainer->learner);
+    for (int64_t i = 0; i < lanes->own; i++) {
+        enum status status =
+            accumulate_lane(trainer, step, lanes->first + i, &losses[i], &batch_sum, err);
+        if (status) {
+            return status;
+        }
+        if (i + 1 < lanes->own) {
+            learner_end_lane(trainer->learner, i);
+        }
+    }
+    (void)learner_grads(trainer->learner, &count);
+    learner_join_lane(trainer->learner, lanes->own - 1, 0, count);
+    share->loss_sum = dist_add_pairs(losses, (size_t)lanes->own, 1);
     share->batch_sum = (double)batch_sum;
     return backend_finish(trainer->backend, err);
 }
@@ -176,32 +199,44 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report, bo
     return STATUS_OK;
 }
 
-enum status trainer_evaluate(struct trainer *trainer, struct evaluation *out, struct error *err)
+static enum status evaluate_lane(struct trainer *trainer, int64_t lane, double *loss_sum,
+                                 struct error *err)
 {
-    int64_t total = trainer->corpus->validation_sequences;
-    int64_t world = dist_world(trainer->dist);
-    int64_t first = total * dist_rank(trainer->dist) / world;
-    int64_t end = total * (dist_rank(trainer->dist) + 1) / world;
-    double loss_sum = 0.0;
+    const int64_t total = trainer->corpus->validation_sequences;
+    const int64_t end = lanes_start(&trainer->lanes, lane + 1, total);
+    const int64_t micro = trainer->spec->batch.micro;
 
-    for (int64_t i = first; i < end;) {
-        int64_t micro = trainer->spec->batch.micro;
-        int64_t count = end - i < micro ? end - i : micro;
+    *loss_sum = 0.0;
+    for (int64_t i = lanes_start(&trainer->lanes, lane, total); i < end;) {
+        const int64_t count = end - i < micro ? end - i : micro;
         enum status status = corpus_validation(trainer->corpus, i, count, trainer->tokens, err);
         if (status) {
             return status;
         }
-        loss_sum += learner_loss(trainer->learner, trainer->tokens, count);
+        *loss_sum += learner_loss(trainer->learner, trainer->tokens, count);
         i += count;
     }
-    enum status status = backend_finish(trainer->backend, err);
+    return STATUS_OK;
+}
+
+enum status trainer_evaluate(struct trainer *trainer, struct evaluation *out, struct error *err)
+{
+    const struct lanes *lanes = &trainer->lanes;
+    double losses[SPEC_LANES];
+    enum status status = STATUS_OK;
+
+    for (int64_t i = 0; i < lanes->own && !status; i++) {
+        status = evaluate_lane(trainer, lanes->first + i, &losses[i], err);
+    }
     if (!status) {
-        status = dist_sum_doubles(trainer->dist, &loss_sum, 1, err);
+        status = backend_finish(trainer->backend, err);
     }
     if (status) {
         return status;
     }
-    out->tokens = total * trainer->corpus->sequence_length;
+    double loss_sum = dist_add_pairs(losses, (size_t)lanes->own, 1);
+    status = dist_sum_doubles(trainer->dist, &loss_sum, 1, err);
+    out->tokens = trainer->corpus->validation_sequences * trainer->corpus->sequence_length;
     out->loss = loss_sum / (double)out->tokens;
-    return STATUS_OK;
+    return status;
 }

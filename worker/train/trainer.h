@@ -7,7 +7,7 @@
  * leaves a run that resumes with the same bits: the state is a function of the last checkpoint and
  * of the steps since.
  *
- * Work is shared by place: rank r has the r-th contiguous part of the global batch and of the
+ * Work is shared by place: a rank has contiguous parts (lanes.h) of the global batch and of the
  * validation sequences. All ranks hold the same parameters and take the same decisions; rank 0
  * alone writes files and talks to the daemon.
  *
@@ -26,6 +26,7 @@
 #include "worker/method/method.h"
 #include "worker/optim/schedule.h"
 #include "worker/train/corpus.h"
+#include "worker/train/lanes.h"
 #include "worker/train/records.h"
 #include "worker/train/reporter.h"
 #include "worker/train/run_folder.h"
@@ -62,6 +63,7 @@ struct trainer {
     struct backend *backend;
     struct learner *learner;
     struct schedule schedule;
+    struct lanes lanes;
     int64_t steps; /* N */
     struct progress progress;
     struct request request;

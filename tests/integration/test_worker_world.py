@@ -1,0 +1,85 @@
+"""What may not change a bit: with compute.deterministic: world, the number of ranks."""
+
+import json
+
+import harness
+import training
+
+METHODS = {
+    "full": ({"name": "full"}, {"name": "cosine", "warmup": 5}),
+    "remora": ({"name": "remora", "r": 4, "merge_every": 8},
+               {"name": "jagged_cosine", "warmup": 5, "restart_warmup": 3}),
+}
+
+
+class World(training.Case):
+    def setUp(self):
+        super().setUp()
+        self.shards = self.corpus()
+
+    def spec(self, method, **changes):
+        name, schedule = METHODS[method]
+        fields = {"name": f"world-{method}", "method": name, "schedule": schedule, "steps": 24,
+                  "compute": {"deterministic": "world"}, "checkpoint": {"every": 6},
+                  "batch": {"global": 16, "micro": 2}, "evaluate": {"every": 10}, **changes}
+        return self.tiny_spec(self.shards, **fields)
+
+    def of(self, run):
+        """All that must be equal: steps, evaluations, the end."""
+        return (training.curve(run), training.ending(run),
+                [(r["step"], r["loss_bits"]) for r in training.records(run, "evaluation")])
+
+    def check_worlds(self, method):
+        spec = self.spec(method)
+        results = {}
+        for ranks in (1, 2, 4):
+            run = self.folder / f"run-{ranks}"
+            self.train(spec, run, ranks=ranks)
+            self.assertEqual(training.records(run, "start")[0]["world"], ranks)
+            results[ranks] = self.of(run)
+        self.assertEqual(len(results[1][0]), 24)
+        self.assertEqual(results[2], results[1])
+        self.assertEqual(results[4], results[1])
+        meta = json.loads(training.manifests(run)[24].read_text())["meta"]
+        self.assertEqual((meta["world"], meta["lanes"]), (4, 4))
+
+    def test_full(self):
+        self.check_worlds("full")
+
+    def test_remora_across_merges(self):
+        self.check_worlds("remora")
+
+    def test_without_lanes_the_world_shows(self):
+        """The test above would pass where sums had no order to get wrong."""
+        results = []
+        for ranks in (1, 2):
+            run = self.folder / f"run-{ranks}"
+            self.train(self.spec("full", compute={}), run, ranks=ranks)
+            results.append(training.curve(run))
+        self.assertNotEqual(*results)
+
+    def test_a_run_goes_on_with_another_number_of_ranks(self):
+        spec = self.spec("remora")
+        straight = self.folder / "straight"
+        moved = self.folder / "moved"
+        self.train(spec, straight, ranks=1)
+        for ranks, until in ((4, 9), (1, 17)):
+            launch = self.launch(spec, moved, ranks=ranks)
+            harness.until(f"step {until}", lambda end=until: launch.process.poll() is not None
+                          or max(training.curve(moved), default=0) >= end)
+            launch.finish()
+            launch.wait()
+        self.train(spec, moved, ranks=2)
+        self.assertGreaterEqual(len(training.records(moved, "start")), 2)
+        self.assertEqual(training.curve(moved), training.curve(straight))
+        self.assertEqual(training.ending(moved), training.ending(straight))
+        self.assertEqual(training.records(moved, "warning"), [])
+
+    def test_three_ranks_have_no_lanes(self):
+        text = self.train(self.spec("full"), self.folder / "run", ranks=3, code=2)
+        self.assertIn("launch.ranks: 3 ranks cannot share the 4 lanes", text)
+        self.assertIn("1, 2 or 4 ranks", text)
+
+
+if __name__ == "__main__":
+    harness.main()
