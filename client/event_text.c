@@ -98,6 +98,25 @@ static void append_checkpoint(struct bytes *out, const json_t *data)
     }
 }
 
+static void append_skipped(struct bytes *out, const json_t *data)
+{
+    bytes_printf(out, "step %lld: skipped, the %s is not finite (%lld in a row)",
+                 (long long)json_get_int(data, "step", 0),
+                 strcmp(json_get_text(data, "cause", ""), "grad_norm") == 0 ? "gradient" : "loss",
+                 (long long)json_get_int(data, "skipped_in_row", 0));
+}
+
+static void append_spike(struct bytes *out, const json_t *data)
+{
+    char loss[FORMAT_BYTES];
+    char mean[FORMAT_BYTES];
+
+    bytes_printf(out, "step %lld: loss spike, %s after a mean of %s",
+                 (long long)json_get_int(data, "step", 0),
+                 format_loss(loss, json_get_real(data, "loss", (double)NAN)),
+                 format_loss(mean, json_get_real(data, "mean", (double)NAN)));
+}
+
 typedef void words_fn(struct bytes *out, const json_t *data);
 
 /* How each type begins and what completes it. */
@@ -114,6 +133,8 @@ static const struct {
     {"run_started", "", append_run_started, false},
     {"checkpoint_committed", "", append_checkpoint, true},
     {"evaluated", "", append_evaluated, true},
+    {"step_skipped", "", append_skipped, false},
+    {"loss_spike", "", append_spike, false},
     {"attempt_ended", "", append_attempt_ended, false},
     {"job_requeued", "job queued again", append_reason, false},
     {"job_stopping", "job stopping", append_reason, false},

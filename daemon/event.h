@@ -21,6 +21,8 @@
  X(RUN_STARTED, "run_started")                   \
  X(CHECKPOINT_COMMITTED, "checkpoint_committed") \
  X(EVALUATED, "evaluated")                       \
+ X(STEP_SKIPPED, "step_skipped")                 \
+ X(LOSS_SPIKE, "loss_spike")                     \
  X(ATTEMPT_ENDED, "attempt_ended")               \
  X(JOB_REQUEUED, "job_requeued")                 \
  X(JOB_STOPPING, "job_stopping")                 \

@@ -134,6 +134,7 @@ struct attempt {
     bool is_run_started;
     int64_t checkpoint_step; /* -1: none */
     int64_t evaluation_step; /* -1: none */
+    int64_t guard_step;      /* of the last skipped step or loss spike; -1: none */
 };
 
 const char *job_state_name(enum job_state state);

@@ -99,8 +99,8 @@ static enum status apply_attempt_starting(struct db *db, const struct event *eve
         status = db_run(
             db,
             "INSERT INTO attempts (job, attempt, attempt_id, state, reason, evidence, hint, cpus,"
-            " started_ms, run_started, checkpoint_step, evaluation_step)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, '', '', ?6, ?7, 0, -1, -1)",
+            " started_ms, run_started, checkpoint_step, evaluation_step, guard_step)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, '', '', ?6, ?7, 0, -1, -1, -1)",
             DB_VALUES(DB_INT(event->job), DB_INT(event->attempt),
                       DB_TEXT(json_get_text(event->data, "attempt_id", NULL)),
                       DB_TEXT(attempt_state_name(ATTEMPT_STATE_STARTING)),
@@ -227,6 +227,10 @@ enum status projection_apply(struct db *db, const struct event *event, struct er
         return apply_step_reached(
             db, event, "UPDATE attempts SET evaluation_step = ?3 WHERE job = ?1 AND attempt = ?2",
             err);
+    case EVENT_STEP_SKIPPED:
+    case EVENT_LOSS_SPIKE:
+        return apply_step_reached(
+            db, event, "UPDATE attempts SET guard_step = ?3 WHERE job = ?1 AND attempt = ?2", err);
     case EVENT_ATTEMPT_ENDED:
         return apply_attempt_ended(db, event, err);
     case EVENT_JOB_REQUEUED:

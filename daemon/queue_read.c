@@ -15,7 +15,7 @@
 #define ATTEMPT_COLUMNS                                                                         \
  "job, attempt, attempt_id, state, reason, evidence, hint, cpus, boot_id, pid, process_start, " \
  "started_ms, ended_ms, exit_code, signal, resumed_from, run_started, checkpoint_step, "        \
- "evaluation_step"
+ "evaluation_step, guard_step"
 
 /* Every text column fits: the writer had the same limits. */
 static void copy_text(char *out, size_t size, sqlite3_stmt *row, int column)
@@ -92,6 +92,7 @@ static enum status read_attempt(struct attempt *out, sqlite3_stmt *row, struct e
     out->is_run_started = db_int(row, 16, 0) != 0;
     out->checkpoint_step = db_int(row, 17, -1);
     out->evaluation_step = db_int(row, 18, -1);
+    out->guard_step = db_int(row, 19, -1);
     return read_reason(&out->reason, row, 4, err);
 }
 

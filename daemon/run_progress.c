@@ -18,42 +18,59 @@ static json_t *pick_members(const json_t *record, const char *const *names)
     return data;
 }
 
+/* Whether a record that would be that event has not been one yet. */
+static bool is_news(const struct attempt *attempt, enum event_type event, int64_t step)
+{
+    switch ((int)event) {
+    case EVENT_RUN_STARTED:
+        return !attempt->is_run_started;
+    case EVENT_CHECKPOINT_COMMITTED:
+        return step > attempt->checkpoint_step;
+    case EVENT_EVALUATED:
+        return step > attempt->evaluation_step;
+    case EVENT_STEP_SKIPPED:
+    case EVENT_LOSS_SPIKE: /* no step is both */
+        return step > attempt->guard_step;
+    default:
+        return false;
+    }
+}
+
 /*
  * A record is read at least once; an event is appended exactly once: the attempt's row remembers
  * how far its events have come, in the same transaction, and its steps only grow.
  */
 static enum status append_event(struct supervisor *supervisor, int64_t job, const json_t *record)
 {
-    static const char *const start_members[] = {"resumed_from", "steps", "world", NULL};
-    static const char *const checkpoint_members[] = {"step", "path", "bytes", "stored_bytes", NULL};
-    static const char *const evaluation_members[] = {"step", "loss", "perplexity", NULL};
+    static const struct {
+        const char *record;
+        enum event_type event;
+        const char *members[6];
+    } kinds[] = {
+        {"start", EVENT_RUN_STARTED, {"resumed_from", "steps", "world"}},
+        {"checkpoint", EVENT_CHECKPOINT_COMMITTED, {"step", "path", "bytes", "stored_bytes"}},
+        {"evaluation", EVENT_EVALUATED, {"step", "loss", "perplexity"}},
+        {"step_skipped", EVENT_STEP_SKIPPED, {"step", "cause", "skipped", "skipped_in_row"}},
+        {"loss_spike", EVENT_LOSS_SPIKE, {"step", "loss", "mean", "deviation", "z"}},
+    };
+    const size_t count = sizeof kinds / sizeof kinds[0];
     const char *type = json_get_text(record, "type", "");
-    int64_t step = json_get_int(record, "step", 0);
     struct attempt attempt;
+    size_t i = 0;
 
-    bool is_start = strcmp(type, "start") == 0;
-    bool is_checkpoint = strcmp(type, "checkpoint") == 0;
-    bool is_evaluation = strcmp(type, "evaluation") == 0;
-    if (!is_start && !is_checkpoint && !is_evaluation) {
+    while (i < count && strcmp(type, kinds[i].record) != 0) {
+        i++;
+    }
+    if (i == count ||
+        queue_get_attempt(supervisor->queue, &attempt, job, (int)json_get_int(record, "attempt", 0),
+                          NULL) != STATUS_OK) {
+        return STATUS_OK; /* no event, or of a run that was begun without us */
+    }
+    if (!is_news(&attempt, kinds[i].event, json_get_int(record, "step", 0))) {
         return STATUS_OK;
     }
-    if (queue_get_attempt(supervisor->queue, &attempt, job, (int)json_get_int(record, "attempt", 0),
-                          NULL) != STATUS_OK) {
-        return STATUS_OK; /* of a run that was begun without us */
-    }
-    if (is_start && !attempt.is_run_started) {
-        return queue_append(supervisor->queue, EVENT_RUN_STARTED, job, attempt.number,
-                            pick_members(record, start_members), NULL);
-    }
-    if (is_checkpoint && step > attempt.checkpoint_step) {
-        return queue_append(supervisor->queue, EVENT_CHECKPOINT_COMMITTED, job, attempt.number,
-                            pick_members(record, checkpoint_members), NULL);
-    }
-    if (is_evaluation && step > attempt.evaluation_step) {
-        return queue_append(supervisor->queue, EVENT_EVALUATED, job, attempt.number,
-                            pick_members(record, evaluation_members), NULL);
-    }
-    return STATUS_OK;
+    return queue_append(supervisor->queue, kinds[i].event, job, attempt.number,
+                        pick_members(record, kinds[i].members), NULL);
 }
 
 static void on_record(void *context, int64_t job, const json_t *record)

@@ -400,6 +400,37 @@ enum status shard_set_read_sequence(const struct shard_set *set, int64_t index,
     return shard_set_read(set, index * sequence_length, sequence_length + 1, out, err);
 }
 
+/* Documents of the file that begin at or before token, an index in the file. */
+static int64_t documents_up_to(const struct shard *file, int64_t token)
+{
+    int64_t low = 0;
+    int64_t high = shard_header_of(file)->document_count;
+
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (shard_document_start(file, middle) <= token) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+int64_t shard_set_document_at(const struct shard_set *set, int64_t token)
+{
+    int64_t before = 0;
+
+    assert(0 <= token && token < shard_set_token_count(set));
+    const size_t file = file_of(set, token);
+    for (size_t i = 0; i < file; i++) {
+        before += shard_header_of(set->files[i])->document_count;
+    }
+    const int64_t begun = before + documents_up_to(set->files[file], token - set->starts[file]);
+    /* Tokens before the first document would be a fault of the writer: they count as its. */
+    return begun > 0 ? begun - 1 : 0;
+}
+
 enum status shard_set_verify(const struct shard_set *set, struct error *err)
 {
     for (size_t i = 0; i < set->file_count; i++) {

@@ -56,6 +56,9 @@ MUST_USE enum status shard_set_read_sequence(const struct shard_set *set, int64_
                                              int64_t sequence_length, uint32_t *out,
                                              struct error *err);
 
+/* Index, from 0, of the document that token, which is in the stream, belongs to. */
+int64_t shard_set_document_at(const struct shard_set *set, int64_t token);
+
 /* Reads every byte of every file; the first fault is named with its file and field. */
 MUST_USE enum status shard_set_verify(const struct shard_set *set, struct error *err);
 

@@ -202,6 +202,13 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->checkpoint.every = int_at(spec, "checkpoint", "every");
     out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");
     out->evaluate.every = int_at(spec, "evaluate", "every");
+    out->guard.max_skipped = int_at(spec, "guard", "max_skipped");
+    out->guard.spike_window = int_at(spec, "guard", "spike_window");
+    out->guard.spike_z = json_get_real(json_object_get(spec, "guard"), "spike_z", 0.0);
+    const json_t *stop = json_object_get(spec, "stop");
+    out->stop.patience = json_get_int(stop, "patience", 0);
+    out->stop.min_delta = json_get_real(stop, "min_delta", 0.0);
+    out->stop.max_time_s = json_get_real(stop, "max_time", 0.0);
     out->retry.max_attempts = int_at(spec, "retry", "max_attempts");
     return STATUS_OK;
 }

@@ -121,6 +121,16 @@ struct train_spec {
         int64_t every;
     } evaluate;
     struct {
+        int64_t max_skipped;  /* steps in a row without an update */
+        int64_t spike_window; /* losses */
+        double spike_z;       /* standard deviations; 0: none */
+    } guard;
+    struct {               /* metric is the validation loss */
+        int64_t patience;  /* evaluations; 0: for ever */
+        double min_delta;  /* that count as progress */
+        double max_time_s; /* of training, over all attempts; 0: no limit */
+    } stop;
+    struct {
         int64_t max_attempts;
     } retry;
 };

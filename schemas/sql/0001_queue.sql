@@ -11,7 +11,7 @@
 -- attempt_started    boot_id, pid, process_start: the shim holds its lock and has said who it is
 -- attempt_adopted    pid: a restarted daemon found the attempt alive
 -- run_started        resumed_from, steps, world: rank 0 is at its first step
--- checkpoint_committed, evaluated     step and what the record says
+-- checkpoint_committed, evaluated, step_skipped, loss_spike     step and what the record says
 -- attempt_ended      state, reason, exit_code, signal, counts (against attempts_max)
 -- job_requeued, job_stopping, job_succeeded, job_failed, job_cancelled     reason
 -- job_resumed        uid: back into the queue with a new budget of attempts
@@ -81,5 +81,6 @@ CREATE TABLE attempts (
     run_started     INTEGER NOT NULL, -- 1 once rank 0 has reported its start
     checkpoint_step INTEGER NOT NULL, -- newest committed by this attempt; -1: none
     evaluation_step INTEGER NOT NULL,
+    guard_step      INTEGER NOT NULL, -- of the last skipped step or loss spike
     PRIMARY KEY (job, attempt)
 ) STRICT, WITHOUT ROWID;

@@ -25,6 +25,12 @@ static void events_read_as_sentences(void **state)
         {"{\"type\":\"checkpoint_committed\",\"attempt\":1,\"data\":{\"step\":100,"
          "\"stored_bytes\":2097152}}",
          "attempt 1 step 100: checkpoint of 2.0 MiB"},
+        {"{\"type\":\"step_skipped\",\"attempt\":1,\"data\":{\"step\":7,\"cause\":\"loss\","
+         "\"skipped_in_row\":2}}",
+         "attempt 1 step 7: skipped, the loss is not finite (2 in a row)"},
+        {"{\"type\":\"loss_spike\",\"attempt\":1,\"data\":{\"step\":7,\"loss\":9.5,"
+         "\"mean\":4.25}}",
+         "attempt 1 step 7: loss spike, 9.500 after a mean of 4.250"},
         /* of a newer daemon, and hostile */
         {"{\"type\":\"job_teleported\",\"attempt\":0,\"data\":{\"to\":\"mars\"}}",
          "job_teleported {\"to\":\"mars\"}"},

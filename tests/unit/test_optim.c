@@ -129,9 +129,8 @@ static void gradients_that_are_not_finite_change_nothing(void **state)
 
     learner_zero_grads(fixture.learner);
     set_grads(norm_gain, (float)INFINITY);
-    assert_int_equal(learner_update(fixture.learner, 0.1, 1.0, &norm, &err), STATUS_INVALID);
+    assert_ok(learner_update(fixture.learner, 0.1, 1.0, &norm, &err), &err);
     assert_true(isinf(norm));
-    assert_string_equal(err.field, "optimizer.lr");
     assert_true(norm_gain->value[0] == 1.0F);
     assert_true(norm_gain->exp_avg[0] == 0.0F);
     fixture_close(&fixture);

@@ -102,6 +102,11 @@ static void assert_reads_back(const struct fixture *fixture, size_t file_count)
         assert_ok(shard_set_read(set, first, count, tokens, &err), &err);
         assert_memory_equal(tokens, fixture->stream + first, (size_t)count * sizeof *tokens);
     }
+    int64_t document = 0;
+    for (int64_t token = 0; token < fixture->stream_count; token++) {
+        assert_int_equal(shard_set_document_at(set, token), document);
+        document += fixture->stream[token] == fixture->options.eos_id;
+    }
     assert_ok(shard_set_verify(set, &err), &err);
     shard_set_close(set);
 }

@@ -15,6 +15,7 @@ static const char golden[] =
     "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/data/out/train\","
     "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/data/out/validation\"}},"
     "\"evaluate\":{\"every\":100},"
+    "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
     "\"launch\":{\"ranks\":2,\"threads_per_rank\":1},"
     "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
@@ -28,9 +29,10 @@ static const char golden[] =
     "\"warmup\":60},"
     "\"schema\":1,"
     "\"seed\":0,"
-    "\"steps\":600}";
+    "\"steps\":600,"
+    "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "a3de598b6ea2e5ae90cd8ea9a7e7f812f6a719885fc494f35e9fbf2c4ebc51a1";
+    "96bfc08b43f3bbc28a1e91f96ce439d6f4ad74b54f1948f629c8b8614a1f3993";
 
 static json_t *parsed(const char *yaml)
 {

@@ -68,6 +68,17 @@ static void every_field_of_the_example_is_read(void **state)
     assert_int_equal(t.evaluate.every, 100);
     assert_int_equal(t.retry.max_attempts, 3);
     json_decref(spec);
+    static const char *const watched[] = {"guard={max_skipped: 5, spike_window: 7, spike_z: 2.5}",
+                                          "stop={patience: 4, min_delta: 0.25, max_time: 90}",
+                                          NULL};
+    spec = valid(SPEC_EXAMPLE_YAML, watched);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_int_equal(t.guard.max_skipped, 5);
+    assert_int_equal(t.guard.spike_window, 7);
+    assert_true(t.guard.spike_z == 2.5);
+    assert_int_equal(t.stop.patience, 4);
+    assert_true(t.stop.min_delta == 0.25 && t.stop.max_time_s == 90.0);
+    json_decref(spec);
 }
 
 static void defaults_are_what_the_schema_says(void **state)
@@ -86,6 +97,12 @@ static void defaults_are_what_the_schema_says(void **state)
     assert_true(t.epochs == 2.0);
     assert_int_equal(t.launch.ranks, 1);
     assert_int_equal(t.checkpoint.keep_last, 2);
+    assert_int_equal(t.compute.deterministic, COMPUTE_DETERMINISTIC_RUN);
+    assert_int_equal(t.guard.max_skipped, 3);
+    assert_int_equal(t.guard.spike_window, 100);
+    assert_true(t.guard.spike_z == 6.0);
+    assert_int_equal(t.stop.patience, 0);
+    assert_true(t.stop.max_time_s == 0.0);
     json_decref(spec);
 }
 
@@ -155,7 +172,7 @@ static void a_prepare_spec_is_read(void **state)
 static void every_word_of_the_schema_is_read(void **state)
 {
     (void)state;
-    static const char *const overrides[][2] = {
+    static const char *const overrides[][3] = {
         {"method={name: full}", NULL},
         {"method={name: mora, r: 4}", NULL},
         {"method={name: remora, r: 4, merge_every: 1}", NULL},
@@ -166,7 +183,7 @@ static void every_word_of_the_schema_is_read(void **state)
         {"compute.backend=cpu", NULL},
         {"compute.dtype=auto", NULL},
         {"compute.dtype=fp32", NULL},
-        {"compute.deterministic=world", NULL},
+        {"compute.deterministic=world", "batch.global=4", NULL},
         {"data.train[0]={files: /a, format: auto}", NULL},
         {"data.train[0]={files: /a, format: medline}", NULL},
         {"data.train[0]={files: /a, format: jsonl}", NULL},

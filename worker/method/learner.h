@@ -92,7 +92,7 @@ double learner_loss(struct learner *learner, const uint32_t *tokens, int64_t B);
 
 /* The global norm of the gradients, which are then clipped to clip_norm and applied with rate lr.
  * Does not write the effective weights: a merge may come between. Where the norm is not finite
- * nothing is changed and *grad_norm tells. */
+ * nothing is changed, which *grad_norm tells. */
 MUST_USE enum status learner_update(struct learner *learner, double lr, double clip_norm,
                                     double *grad_norm, struct error *err);
 void learner_write_weights(struct learner *learner);

@@ -10,6 +10,7 @@
 #include "worker/dist/dist.h"
 #include "worker/method/learner.h"
 #include "worker/ops/backend.h"
+#include "worker/train/documents.h"
 #include "worker/train/trainer.h"
 
 /* Weight of the newest step in the smoothed time of a step. */
@@ -67,6 +68,43 @@ static enum status record_numbers(struct trainer *trainer, const struct step_rep
     return records_append(&trainer->records, "step", report->step, fields, err);
 }
 
+/* Which documents a batch without an update was made of. */
+static enum status record_skip(struct trainer *trainer, const struct step_report *report,
+                               struct error *err)
+{
+    struct document_range *ranges = NULL;
+    size_t count = 0;
+
+    enum status status = documents_of_batch(&ranges, &count, trainer->corpus, report->step, err);
+    if (status) {
+        return status;
+    }
+    json_t *fields = json_pack(
+        "{s:s, s:I, s:I, s:o, s:I}", "cause", isfinite(report->loss) ? "grad_norm" : "loss",
+        "skipped", (json_int_t)trainer->guard.skipped, "skipped_in_row",
+        (json_int_t)trainer->guard.skipped_in_row, "documents", documents_to_json(ranges, count),
+        "document_ranges", (json_int_t)count);
+    documents_free(ranges);
+    log_warn("step %" PRId64 "  skipped: the %s is not finite (%" PRId64 " in a row)", report->step,
+             isfinite(report->loss) ? "norm of the gradients" : "loss",
+             trainer->guard.skipped_in_row);
+    return records_append(&trainer->records, "step_skipped", report->step, fields, err);
+}
+
+static enum status record_spike(struct trainer *trainer, const struct step_report *report,
+                                struct error *err)
+{
+    json_t *fields = json_object();
+
+    json_set_real(fields, "loss", report->loss);
+    json_set_real(fields, "mean", report->spike.mean);
+    json_set_real(fields, "deviation", report->spike.deviation);
+    json_set_real(fields, "z", report->spike.z);
+    log_warn("step %" PRId64 "  loss %.4f is %.1f deviations above %.4f", report->step,
+             report->loss, report->spike.z, report->spike.mean);
+    return records_append(&trainer->records, "loss_spike", report->step, fields, err);
+}
+
 static enum status record_merge(struct trainer *trainer, int64_t step,
                                 const struct merge_report *merge, struct error *err)
 {
@@ -100,6 +138,12 @@ enum status trainer_record_step(struct trainer *trainer, const struct step_repor
 {
     enum status status = record_numbers(trainer, report, err);
 
+    if (!status && report->is_skipped) {
+        status = record_skip(trainer, report, err);
+    }
+    if (!status && report->has_spike) {
+        status = record_spike(trainer, report, err);
+    }
     if (!status && report->has_merged) {
         status = record_merge(trainer, report->step, &report->merge, err);
     }
@@ -159,7 +203,8 @@ static enum status digest_parameters(const struct trainer *trainer, char hex[DIG
     return STATUS_OK;
 }
 
-enum status trainer_record_end(struct trainer *trainer, enum run_outcome outcome, struct error *err)
+enum status trainer_record_end(struct trainer *trainer, enum run_outcome outcome, enum run_end end,
+                               struct error *err)
 {
     char parameters[DIGEST_HEX_BYTES];
     char receipt[DIGEST_HEX_BYTES];
@@ -169,11 +214,12 @@ enum status trainer_record_end(struct trainer *trainer, enum run_outcome outcome
         return status;
     }
     digest_to_hex(receipt, &trainer->progress.receipt);
-    json_t *fields = json_pack("{s:s, s:s, s:s}", "outcome", run_outcome_name(outcome),
-                               "parameter_digest", parameters, "receipt", receipt);
+    json_t *fields =
+        json_pack("{s:s, s:s, s:s, s:s}", "outcome", run_outcome_name(outcome), "reason",
+                  run_end_name(end), "parameter_digest", parameters, "receipt", receipt);
     records_set_exact(fields, "final_loss", trainer->progress.loss);
-    log_info("%s at step %" PRId64 ", loss %.4f", run_outcome_name(outcome), trainer->progress.step,
-             trainer->progress.loss);
+    log_info("%s at step %" PRId64 " (%s), loss %.4f", run_outcome_name(outcome),
+             trainer->progress.step, run_end_name(end), trainer->progress.loss);
     status = records_append(&trainer->records, "end", trainer->progress.step, fields, err);
     return status ? status : records_sync(&trainer->records, err);
 }

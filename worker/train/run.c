@@ -168,6 +168,10 @@ static enum status build_learner(struct run *run, struct error *err)
     if (status) {
         return status;
     }
+    status = guard_init(&trainer->guard, &run->spec, err);
+    if (status) {
+        return status;
+    }
     size_t row = (size_t)run->corpus.sequence_length + 1;
     trainer->tokens = sys_calloc((size_t)run->spec.batch.micro * row, sizeof *trainer->tokens);
     if (trainer->tokens == NULL) {
@@ -319,6 +323,7 @@ static void run_deinit(struct run *run)
     records_close(&trainer->records);
     store_close(trainer->store);
     free(trainer->tokens);
+    guard_deinit(&trainer->guard);
     learner_destroy(trainer->learner);
     backend_destroy(trainer->backend);
     run_folder_close(&trainer->folder);
@@ -344,6 +349,7 @@ enum status run_train(struct dist *dist, const struct run_options *options,
         .dist = dist,
         .spec = &run->spec,
         .corpus = &run->corpus,
+        .progress = {.patience = PATIENCE_FRESH},
         .folder = RUN_FOLDER_EMPTY,
         .records = {.fd = -1},
     };

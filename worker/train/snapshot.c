@@ -71,6 +71,10 @@ static enum status describe(const struct trainer *trainer, json_t **out, struct 
 
     if (meta != NULL && position != NULL) {
         json_set_real(position, "loss", progress->loss);
+        json_set_real(position, "seconds", trainer_seconds(trainer));
+        (void)json_object_set_new(position, "end", json_string(run_end_name(progress->end)));
+        (void)json_object_set_new(position, "guard", guard_state(&trainer->guard));
+        (void)json_object_set_new(position, "patience", patience_state(&progress->patience));
     }
     bool is_whole = meta != NULL && json_object_update(meta, made) == 0 &&
                     json_object_update(meta, position) == 0;
@@ -198,11 +202,19 @@ static enum status load_progress(struct trainer *trainer, int64_t step, const js
     progress->step = step;
     progress->tokens = json_get_int(meta, "tokens", -1);
     progress->loss = json_get_real(meta, "loss", 0.0);
-    if (step > trainer->steps || progress->tokens < 0 ||
+    progress->seconds = json_get_real(meta, "seconds", -1.0);
+    if (step > trainer->steps || progress->tokens < 0 || !(progress->seconds >= 0.0) ||
+        !run_end_from_name(&progress->end, json_get_text(meta, "end", "?")) ||
         !digest_from_hex(&progress->receipt, json_get_text(meta, "receipt", ""))) {
         return error_set(err, STATUS_CORRUPT, "its account of the run is not whole");
     }
-    return learner_set_state(trainer->learner, json_object_get(meta, "learner"), err);
+    enum status status =
+        patience_set_state(&progress->patience, json_object_get(meta, "patience"), err);
+    if (!status) {
+        status = guard_set_state(&trainer->guard, json_object_get(meta, "guard"), err);
+    }
+    return status ? status
+                  : learner_set_state(trainer->learner, json_object_get(meta, "learner"), err);
 }
 
 enum status snapshot_read_tensors(struct learner *learner, struct checkpoint *checkpoint,
@@ -304,32 +316,50 @@ static enum status share_tensors(struct trainer *trainer, struct error *err)
     return STATUS_OK;
 }
 
-/* The scalars of the learner's state, as the text of its JSON. */
+/* Takes over what rank 0 has in share_state. */
+static enum status take_state(struct trainer *trainer, const char *text, size_t size,
+                              struct error *err)
+{
+    json_t *state = NULL;
+
+    enum status status = json_parse(&state, text, size, "the run's state", err);
+    if (!status) {
+        status = guard_set_state(&trainer->guard, json_object_get(state, "guard"), err);
+    }
+    if (!status) {
+        status = learner_set_state(trainer->learner, json_object_get(state, "learner"), err);
+    }
+    json_decref(state);
+    return status;
+}
+
+/* The scalars of the state of learner and guard, as the text of their JSON. */
 static enum status share_state(struct trainer *trainer, struct error *err)
 {
     bool is_root = dist_rank(trainer->dist) == 0;
     struct bytes text = {0};
-    json_t *state = is_root ? learner_state(trainer->learner) : NULL;
+    json_t *state = is_root ? json_pack("{s:o, s:o}", "learner", learner_state(trainer->learner),
+                                        "guard", guard_state(&trainer->guard))
+                            : NULL;
     uint64_t size = 0;
     enum status status = STATUS_OK;
 
     if (is_root) {
         json_canonical(&text, state);
         size = text.size;
-        status = bytes_status(&text, "the learner's state", err);
+        status = bytes_status(&text, "the run's state", err);
     }
     if (!status) {
         status = dist_broadcast(trainer->dist, &size, sizeof size, 0, err);
     }
     if (!status && !is_root && !bytes_reserve(&text, size)) {
-        status = error_set(err, STATUS_NO_MEMORY, "no memory for the learner's state");
+        status = error_set(err, STATUS_NO_MEMORY, "no memory for the run's state");
     }
     if (!status) {
         status = dist_broadcast(trainer->dist, text.data, size, 0, err);
     }
     if (!status && !is_root) {
-        status = json_parse(&state, text.data, size, "the learner's state", err);
-        status = status ? status : learner_set_state(trainer->learner, state, err);
+        status = take_state(trainer, text.data, size, err);
     }
     json_decref(state);
     bytes_deinit(&text);

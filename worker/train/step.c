@@ -88,36 +88,59 @@ static enum status exchange(struct trainer *trainer, struct share *share, struct
     int64_t count = 0;
     float *grads = learner_grads(trainer->learner, &count);
     struct reporter_control control = reporter_take_control(trainer->reporter);
-    double shared[4] = {
+    const double max_time_s = trainer->spec->stop.max_time_s;
+    const bool time_is_up =
+        dist_rank(trainer->dist) == 0 && max_time_s > 0.0 && trainer_seconds(trainer) >= max_time_s;
+    double shared[5] = {
         share->loss_sum,
         share->batch_sum,
         process_stop_requested() || control.stop ? 1.0 : 0.0,
         control.checkpoint ? 1.0 : 0.0,
+        time_is_up ? 1.0 : 0.0,
     };
 
     enum status status = dist_sum(trainer->dist, grads, (size_t)count, err);
     if (!status) {
-        status = dist_sum_doubles(trainer->dist, shared, 4, err);
+        status = dist_sum_doubles(trainer->dist, shared, 5, err);
     }
     if (!status) {
         share->loss_sum = shared[0];
         share->batch_sum = fmod(shared[1], 0x1p32);
         trainer->request.stop |= shared[2] > 0.0;
         trainer->request.checkpoint |= shared[3] > 0.0;
+        trainer->request.time_is_up |= shared[4] > 0.0;
     }
     return status;
 }
 
-static enum status check_finite(double value, const char *what, int64_t step, struct error *err)
+/* One NaN for all: which one a sum gives is up to the compiler. */
+static double canonical(double value)
 {
-    if (isfinite(value)) {
-        return STATUS_OK;
+    return isnan(value) ? (double)NAN : value;
+}
+
+/* Clips and applies the gradients, unless the loss or their norm is not finite. */
+static enum status update(struct trainer *trainer, struct step_report *report, struct error *err)
+{
+    enum status status = STATUS_OK;
+
+    report->grad_norm = (double)NAN;
+    if (isfinite(report->loss)) {
+        status = learner_update(trainer->learner, report->lr, trainer->spec->optimizer.clip_norm,
+                                &report->grad_norm, err);
+        report->grad_norm = canonical(report->grad_norm);
     }
-    (void)error_set(err, STATUS_INVALID, "step %" PRId64 ": the %s is %s", step, what,
-                    isnan(value) ? "not a number" : "infinite");
-    error_set_hint(err, "lower optimizer.lr, lengthen schedule.warmup or set optimizer.clip_norm; "
-                        "the last checkpoint is from before");
-    return STATUS_INVALID;
+    if (status) {
+        return status;
+    }
+    report->is_skipped = !isfinite(report->grad_norm);
+    if (!report->is_skipped) {
+        trainer->progress.loss = report->loss;
+        report->has_spike = guard_take_loss(&trainer->guard, report->loss, &report->spike);
+    } else {
+        guard_take_skip(&trainer->guard);
+    }
+    return STATUS_OK;
 }
 
 static enum status merge(struct trainer *trainer, struct merge_report *report, struct error *err)
@@ -166,16 +189,9 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report, bo
     /* From here on all ranks have the same numbers and come to the same end. */
     *together = true;
     report->batch_sum = (uint32_t)share.batch_sum;
-    report->loss = share.loss_sum / (double)tokens;
+    report->loss = canonical(share.loss_sum / (double)tokens);
     report->lr = schedule_lr(&trainer->schedule, step - 1);
-    status = check_finite(report->loss, "loss", step, err);
-    if (!status) {
-        status = learner_update(trainer->learner, report->lr, trainer->spec->optimizer.clip_norm,
-                                &report->grad_norm, err);
-    }
-    if (!isfinite(report->grad_norm)) {
-        status = check_finite(report->grad_norm, "norm of the gradients", step, err);
-    }
+    status = update(trainer, report, err);
     if (status) {
         return status;
     }
@@ -193,7 +209,6 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report, bo
     }
     trainer->progress.step = step;
     trainer->progress.tokens += tokens;
-    trainer->progress.loss = report->loss;
     take_receipt(&trainer->progress, report);
     report->seconds = (double)(sys_monotonic_ns() - start_ns) * 1e-9;
     return STATUS_OK;

@@ -2,10 +2,10 @@
  * trainer — the steps of a run, on every rank of its world.
  *
  * Each step, in this order: gradients of the rank's micro-batches → their sum over ranks → clip and
- * optimizer → merge (if due) → effective weights → evaluation (if due) → records appended →
- * checkpoint (if due; the records are durable first) → report to the daemon. A kill between any two
- * leaves a run that resumes with the same bits: the state is a function of the last checkpoint and
- * of the steps since.
+ * optimizer (unless loss or norm are not finite: guard.h) → merge (if due) → effective weights →
+ * evaluation (if due) → records appended → checkpoint (if due; the records are durable first) →
+ * report to the daemon. A kill between any two leaves a run that resumes with the same bits: the
+ * state is a function of the last checkpoint and of the steps since.
  *
  * Work is shared by place: a rank has contiguous parts (lanes.h) of the global batch and of the
  * validation sequences. All ranks hold the same parameters and take the same decisions; rank 0
@@ -26,7 +26,9 @@
 #include "worker/method/method.h"
 #include "worker/optim/schedule.h"
 #include "worker/train/corpus.h"
+#include "worker/train/guard.h"
 #include "worker/train/lanes.h"
+#include "worker/train/patience.h"
 #include "worker/train/records.h"
 #include "worker/train/reporter.h"
 #include "worker/train/run_folder.h"
@@ -39,11 +41,31 @@ struct store;
 /* What `dtype: auto` is on a CPU. */
 #define RUN_DTYPE "fp32"
 
+/* X(constant, name): why a run ends, as its end record and its last checkpoint say. */
+#define RUN_END_LIST(X)  \
+ X(NONE, "")             \
+ X(STEPS, "steps")       \
+ X(PATIENCE, "patience") \
+ X(MAX_TIME, "max_time") \
+ X(REQUEST, "request")
+
+enum run_end {
+#define X(constant, name) RUN_END_##constant,
+    RUN_END_LIST(X)
+#undef X
+};
+const char *run_end_name(enum run_end end);
+/* False for a name that is none. */
+bool run_end_from_name(enum run_end *out, const char *name);
+
 /* What changes from step to step beside the learner's state; part of every checkpoint. */
 struct progress {
-    int64_t step;          /* the last one done; 0: none */
-    int64_t tokens;        /* trained on so far */
-    double loss;           /* of that step */
+    int64_t step;     /* the last one done; 0: none */
+    int64_t tokens;   /* trained on so far */
+    double loss;      /* of the last step that had a finite one */
+    double seconds;   /* of training, up to where this attempt began */
+    enum run_end end; /* PATIENCE or MAX_TIME once stop said so; nothing follows */
+    struct patience patience;
     struct digest receipt; /* of all steps so far: SHA-256(previous receipt, step, bits of loss,
                               learning rate and gradient norm, batch_sum): equal receipts,
                               equal runs */
@@ -54,6 +76,7 @@ struct progress {
 struct request {
     bool stop;       /* checkpoint and end, cleanly */
     bool checkpoint; /* write one now */
+    bool time_is_up; /* stop.max_time, by rank 0's clock */
 };
 
 struct trainer {
@@ -66,7 +89,9 @@ struct trainer {
     struct lanes lanes;
     int64_t steps; /* N */
     struct progress progress;
+    struct guard guard;
     struct request request;
+    int64_t start_ns; /* when this attempt began to train */
     uint32_t *tokens; /* [micro][T + 1]: a micro-batch */
 
     /* Rank 0's. */
@@ -88,6 +113,9 @@ struct step_report {
     double grad_norm;
     uint32_t batch_sum; /* checksum of the token ids, in their places in the global batch */
     double seconds;
+    bool is_skipped; /* nothing was updated: the loss or the norm is not finite */
+    bool has_spike;
+    struct loss_spike spike;
     bool has_merged;
     struct merge_report merge;
 };
@@ -103,9 +131,13 @@ const char *run_outcome_name(enum run_outcome outcome);
 /* Trains from progress.step to the end, or until a stop is asked for; a run that is not resumed
  * begins with an evaluation and a checkpoint of step 0. Collective. *together tells of a failure
  * whether all ranks return it (a loss that is not finite, a full disk) or this one alone (then the
- * others wait in a sum, and only dist_abort ends them). */
+ * others wait in a sum, and only dist_abort ends them). A run that `stop` ended before stays as it
+ * is. */
 MUST_USE enum status trainer_run(struct trainer *trainer, enum run_outcome *outcome, bool *together,
                                  struct error *err);
+
+/* Seconds of training up to now, over all attempts. */
+double trainer_seconds(const struct trainer *trainer);
 
 /* The parts, in order of a step. Collective but for the recording, which is rank 0's. */
 MUST_USE enum status trainer_step(struct trainer *trainer, struct step_report *report,
@@ -121,7 +153,7 @@ MUST_USE enum status trainer_record_evaluation(struct trainer *trainer, int64_t 
                                                struct error *err);
 MUST_USE enum status trainer_record_start(struct trainer *trainer, struct error *err);
 MUST_USE enum status trainer_record_end(struct trainer *trainer, enum run_outcome outcome,
-                                        struct error *err);
+                                        enum run_end end, struct error *err);
 /* A line for people that is no failure; also on stderr. */
 MUST_USE enum status trainer_record_warning(struct trainer *trainer, const char *message,
                                             struct error *err);
