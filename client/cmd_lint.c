@@ -28,10 +28,15 @@ static void print_model(const struct spec_summary *summary)
     char total[FORMAT_BYTES];
     char trainable[FORMAT_BYTES];
 
-    (void)printf("model       %s: hidden size %lld, %lld layers, %lld heads\n",
-                 spec->model.preset != NULL ? spec->model.preset : "own config",
-                 (long long)spec->model.hidden_size, (long long)spec->model.num_hidden_layers,
-                 (long long)spec->model.num_attention_heads);
+    if (spec->model.from != NULL) {
+        (void)printf("from        %s\n", spec->model.from);
+    }
+    if (spec->model.hidden_size > 0) {
+        (void)printf("model       %s: hidden size %lld, %lld layers, %lld heads\n",
+                     spec->model.preset != NULL ? spec->model.preset : "own config",
+                     (long long)spec->model.hidden_size, (long long)spec->model.num_hidden_layers,
+                     (long long)spec->model.num_attention_heads);
+    }
     if (summary->parameters > 0) {
         (void)printf("            %s parameters, %s of them trained; vocabulary %lld\n",
                      format_count(total, (double)summary->parameters),

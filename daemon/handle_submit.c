@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/attempt_files.h"
 #include "daemon/service_private.h"
+#include "proto/base/file.h"
 #include "proto/base/sys.h"
 #include "proto/spec/inputs.h"
 #include "proto/spec/spec.h"
@@ -129,6 +131,39 @@ static void digests_taken(uv_work_t *request, int uv_status)
     submit_work_free(work);
 }
 
+/* JOB@STEP of model.from becomes a checkpoint in that job's run folder. */
+static enum status resolve_from(struct service *service, json_t *spec, struct error *err)
+{
+    json_t *model = json_object_get(spec, "model");
+    const char *from = json_get_text(model, "from", NULL);
+    char path[PATH_BYTES_MAX];
+    char reference[PATH_BYTES_MAX];
+    struct job job;
+
+    if (!from || !spec_is_job_step(from)) {
+        return STATUS_OK;
+    }
+    const char *at = strrchr(from, '@');
+    enum status status = path_printf(reference, err, "%.*s", (int)(at - from), from);
+    if (status == STATUS_OK) {
+        status = queue_find_job(service->queue, &job, reference, err);
+    }
+    if (status == STATUS_OK) {
+        status = run_folder_path(path, supervisor_state_folder(service->supervisor), job.id, err);
+    }
+    if (status == STATUS_OK && strlen(path) + strlen(at) < sizeof path) {
+        (void)memcpy(path + strlen(path), at, strlen(at) + 1);
+    }
+    if (status) {
+        (void)error_wrap(err, "model.from");
+        error_set_field(err, "model.from");
+        return status;
+    }
+    return json_object_set_new(model, "from", json_string(path)) == 0
+               ? STATUS_OK
+               : error_set(err, STATUS_NO_MEMORY, "submit: out of memory");
+}
+
 enum status handle_job_submit(void *context, const struct request *request, json_t **result,
                               bool *is_deferred, struct error *err)
 {
@@ -146,6 +181,9 @@ enum status handle_job_submit(void *context, const struct request *request, json
     enum status status = spec_validate(spec, err);
     if (status == STATUS_OK) {
         status = check_slots(service, spec, err);
+    }
+    if (status == STATUS_OK) {
+        status = resolve_from(service, spec, err);
     }
     if (status) {
         return status;

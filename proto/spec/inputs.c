@@ -15,6 +15,8 @@
 #include "proto/spec/schema_internal.h"
 #include "proto/spec/spec.h"
 #include "proto/spec/spec_internal.h"
+#include "proto/store/checkpoint.h"
+#include "proto/store/checkpoint_path.h"
 
 /* Names the field in front of what went wrong with it. */
 static enum status at_field(enum status status, const char *field, struct error *err)
@@ -175,20 +177,53 @@ static enum status collect_pattern(struct collect *collect, const char *field, c
     return status;
 }
 
+/* A checkpoint's manifest has the digests of all that it consists of. */
+static enum status collect_checkpoint(struct collect *collect, const char *field, const char *path,
+                                      struct error *err)
+{
+    struct found_checkpoint found;
+
+    enum status status = checkpoint_path_open(&found, path, err);
+    if (!status) {
+        status = append_input(collect, field, "checkpoint", path,
+                              &checkpoint_ref_of(found.checkpoint)->digest, err);
+    }
+    found_checkpoint_close(&found);
+    return at_field(status, field, err);
+}
+
+/* A job's name means something to a daemon only, which replaces it by the folder of its run. */
+static enum status refuse_relative(const char *field, const char *kind, const char *text,
+                                   struct error *err)
+{
+    enum status status =
+        error_set(err, STATUS_INVALID,
+                  strcmp(kind, "checkpoint") == 0 && spec_is_job_step(text)
+                      ? "'%s' is a checkpoint of a job, which only a daemon can find"
+                      : "the path '%s' is not absolute",
+                  text);
+    if (strcmp(kind, "checkpoint") == 0) {
+        error_set_hint(err, "name the run's folder, as in './%s'", text);
+    }
+    return at_field(status, field, err);
+}
+
 static enum status collect_path(void *context, const char *field, const char *kind,
                                 const char *text, json_t **replacement, struct error *err)
 {
     struct collect *collect = context;
     (void)replacement;
     if (text[0] != '/') {
-        return at_field(error_set(err, STATUS_INVALID, "the path '%s' is not absolute", text),
-                        field, err);
+        return refuse_relative(field, kind, text, err);
     }
     if (strcmp(kind, "folder") == 0) {
         return collect_shards(collect, field, text, err);
     }
     if (strcmp(kind, "glob") == 0) {
         return collect_pattern(collect, field, text, err);
+    }
+    if (strcmp(kind, "checkpoint") == 0) {
+        return collect_checkpoint(collect, field, text, err);
     }
     return strcmp(kind, "file") == 0 ? collect_file(collect, field, text, err) : STATUS_OK;
 }

@@ -4,10 +4,11 @@
  *
  * Written form, the content of inputs.json: an array, in the order of the spec's fields, of
  *   {"field": "data.train[0].shards", "kind": "shards", "path": "/data/train", "digest": "<hex>"}
- * kind is shards (a folder of token shards: the digest of their headers, which hold those of their
- * tokens; every byte is verified against them), or file (tokenizer, text: SHA-256 of its bytes).
- * All is read, at the speed of the disk or of SHA-256, 1.7 GB/s. A pattern gives an entry for each
- * file that it matches, sorted by path.
+ * kind is checkpoint (what a run begins with: the digest of its manifest), shards (a folder of
+ * token shards: the digest of their headers, which hold those of their tokens; every byte is
+ * verified against them), or file (tokenizer, text: SHA-256 of its bytes). All is read, at the
+ * speed of the disk or of SHA-256, 1.7 GB/s. A pattern gives an entry for each file that it
+ * matches, sorted by path.
  *
  * Threads: any. These read files: keep them off an event loop.
  */

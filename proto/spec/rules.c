@@ -31,8 +31,30 @@ __attribute__((format(printf, 3, 4))) static enum status broken(struct error *er
 
 /* ---- Train ---- */
 
+/* One field gives the shape; none may where a checkpoint brings it. */
+static enum status check_shape(const json_t *spec, struct error *err)
+{
+    const json_t *model = json_object_get(spec, "model");
+    const bool has_preset = json_object_get(model, "preset") != NULL;
+    const bool has_config = json_object_get(model, "config") != NULL;
+    if (has_preset && has_config) {
+        enum status status = broken(
+            err, "model.config", "exactly one of preset, config is due, and preset is given, too");
+        error_set_hint(err, "to replace preset, add -s model.preset=null");
+        return status;
+    }
+    if (!has_preset && !has_config && json_object_get(model, "from") == NULL) {
+        return broken(err, "model.preset",
+                      "exactly one of preset, config is due, and none is given");
+    }
+    return STATUS_OK;
+}
+
 static enum status check_heads(const struct train_spec *spec, struct error *err)
 {
+    if (spec->model.hidden_size == 0) {
+        return STATUS_OK; /* the checkpoint of model.from was checked */
+    }
     const long long hidden_size = (long long)spec->model.hidden_size;
     const long long heads = (long long)spec->model.num_attention_heads;
     if (hidden_size % heads != 0) {
@@ -51,7 +73,8 @@ static enum status check_heads(const struct train_spec *spec, struct error *err)
 
 static enum status check_r(const struct train_spec *spec, struct error *err)
 {
-    if (spec->method.name == METHOD_NAME_FULL || spec->method.r <= spec->model.hidden_size) {
+    if (spec->method.name == METHOD_NAME_FULL || spec->model.hidden_size == 0 ||
+        spec->method.r <= spec->model.hidden_size) {
         return STATUS_OK;
     }
     enum status status = broken(err, "method.r", "%lld is above the hidden_size %lld",
@@ -242,6 +265,20 @@ static void add_problem(struct schema_problems *problems, const struct error *er
     }
 }
 
+/* Counts a rule's problem, found says whether there is one; the first of all becomes the error. */
+static enum status take_problem(enum status status, struct schema_problems *problems,
+                                struct error *err, enum status found, const struct error *problem)
+{
+    if (!found) {
+        return status;
+    }
+    add_problem(problems, problem);
+    if (!status && err) {
+        *err = *problem;
+    }
+    return status ? status : found;
+}
+
 static enum status check_train(const json_t *spec, struct schema_problems *problems,
                                struct error *err)
 {
@@ -250,21 +287,14 @@ static enum status check_train(const json_t *spec, struct schema_problems *probl
         check_slots, check_jagged, check_steps, check_prepared, check_mixed_sources,
     };
     struct train_spec train;
+    struct error problem = {0};
     enum status status = train_spec_read(&train, spec, err);
     if (status) {
         return status;
     }
+    status = take_problem(status, problems, err, check_shape(spec, &problem), &problem);
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        struct error problem = {0};
-        if (rules[i](&train, &problem)) {
-            add_problem(problems, &problem);
-            if (!status) {
-                status = problem.status;
-                if (err) {
-                    *err = problem;
-                }
-            }
-        }
+        status = take_problem(status, problems, err, rules[i](&train, &problem), &problem);
     }
     return status;
 }

@@ -7,8 +7,9 @@
  *
  *   x-discriminator  property whose const picks the alternative of oneOf before anything is
  * checked, so that errors name a field, not "no alternative matched" x-path           "file",
- * "folder" or "glob": the text is a path (a relative one is resolved against the spec's folder), or
- * "output" for one that is yet to be written x-refused        {value: hint}: values that are known
+ * "folder" or "glob": the text is a path (a relative one is resolved against the spec's folder),
+ * "checkpoint" for one that may also be JOB@STEP, or "output" for one that is yet to be written
+ * x-refused        {value: hint}: values that are known
  * but not available, with what to do x-aliases        what else people call the field: feeds "did
  * you mean" x-hint           what to say beside an error at this field x-version        version of
  * the document

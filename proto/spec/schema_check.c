@@ -124,7 +124,7 @@ static bool is_path_kind(const json_t *value)
 {
     const char *text = json_is_string(value) ? json_string_value(value) : "";
     return strcmp(text, "file") == 0 || strcmp(text, "folder") == 0 || strcmp(text, "glob") == 0 ||
-           strcmp(text, "output") == 0;
+           strcmp(text, "checkpoint") == 0 || strcmp(text, "output") == 0;
 }
 
 /* Whether default would pass node's own checks. */

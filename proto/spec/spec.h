@@ -16,6 +16,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,10 @@ MUST_USE enum status spec_parse(json_t **out, const char *text, size_t size,
  * "optimizer.betas=[0.9, 0.95]". The value is typed as in YAML; "null" removes the field; an index
  * one past the end appends. */
 MUST_USE enum status spec_override(json_t *spec, const char *assignment, struct error *err);
+
+/* True for JOB@STEP, as model.from may have it: a checkpoint of a job, which the daemon finds. A
+ * path of that look has a slash ("./run@100"). */
+bool spec_is_job_step(const char *text);
 
 /* Makes every path of the spec absolute: a relative one is below folder, "~/" is the home folder.
  */

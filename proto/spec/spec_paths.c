@@ -116,12 +116,21 @@ static void append_folder(struct bytes *out, const char *folder, bool is_pattern
     }
 }
 
+bool spec_is_job_step(const char *text)
+{
+    const char *at = strrchr(text, '@');
+
+    return at != NULL && at != text && strchr(text, '/') == NULL && at[1] != '\0' &&
+           at[1 + strspn(at + 1, "0123456789")] == '\0';
+}
+
 static enum status resolve_path(void *context, const char *field, const char *kind,
                                 const char *text, json_t **replacement, struct error *err)
 {
     const char *folder = context;
     const char *home = getenv("HOME");
-    if (text[0] == '/' || text[0] == '\0') {
+    if (text[0] == '/' || text[0] == '\0' ||
+        (strcmp(kind, "checkpoint") == 0 && spec_is_job_step(text))) {
         return STATUS_OK;
     }
     if (strncmp(text, "~/", 2) == 0 && home && home[0] == '/') {

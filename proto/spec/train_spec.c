@@ -101,14 +101,13 @@ void spec_tokenizer_read(const char **path, int64_t *vocab_size, const json_t *o
     *vocab_size = json_get_int(tokenizer, "train", 0);
 }
 
-static void read_model(struct train_spec *out, const json_t *model)
+bool train_spec_read_shape(struct train_spec *out, const json_t *model)
 {
     const json_t *config = json_object_get(model, "config");
-    out->model.preset = json_get_text(model, "preset", NULL);
-    spec_tokenizer_read(&out->model.tokenizer, &out->model.tokenizer_vocab_size, model);
-    if (out->model.preset) {
-        const struct model_preset *preset = model_preset_find(out->model.preset);
-        assert(preset);
+    const char *name = json_get_text(model, "preset", NULL);
+    const struct model_preset *preset = name ? model_preset_find(name) : NULL;
+    if (preset) {
+        out->model.preset = preset->name;
         out->model.hidden_size = preset->hidden_size;
         out->model.intermediate_size = preset->intermediate_size;
         out->model.num_hidden_layers = preset->num_hidden_layers;
@@ -122,6 +121,14 @@ static void read_model(struct train_spec *out, const json_t *model)
     out->model.rms_norm_eps = json_get_real(config, "rms_norm_eps", 1e-6);
     out->model.rope_theta = json_get_real(config, "rope_theta", 10000.0);
     out->model.initializer_range = json_get_real(config, "initializer_range", 0.02);
+    return out->model.hidden_size > 0;
+}
+
+static void read_model(struct train_spec *out, const json_t *model)
+{
+    out->model.from = json_get_text(model, "from", NULL);
+    spec_tokenizer_read(&out->model.tokenizer, &out->model.tokenizer_vocab_size, model);
+    (void)train_spec_read_shape(out, model);
 }
 
 static void read_data(struct train_spec *out, const json_t *data)

@@ -55,11 +55,12 @@ struct train_source {
 struct train_spec {
     const char *name;
     struct {
+        const char *from;      /* a checkpoint to continue from; else NULL */
         const char *preset;    /* NULL when config was given */
         const char *tokenizer; /* path; NULL when tokenizer_vocab_size says to train one */
         int64_t
             tokenizer_vocab_size; /* of a tokenizer to be trained from data.train[].files; else 0 */
-        int64_t hidden_size;
+        int64_t hidden_size;      /* 0, and all of the shape, where `from` is to bring it */
         int64_t intermediate_size;
         int64_t num_hidden_layers;
         int64_t num_attention_heads;
@@ -137,6 +138,10 @@ struct train_spec {
 
 /* spec has passed spec_validate. */
 MUST_USE enum status train_spec_read(struct train_spec *out, const json_t *spec, struct error *err);
+
+/* Fills the shape from an object with `preset` or `config`, as model has them: that of the spec, or
+ * of a checkpoint's account of itself. False when it has neither. */
+bool train_spec_read_shape(struct train_spec *out, const json_t *model);
 
 /* The number of optimizer steps. sequences is how many the training data has (used for epochs
  * only). tokens and epochs are rounded down to whole steps, and with jagged_cosine to whole cycles;

@@ -192,7 +192,8 @@ static void what_is_missing_or_too_much_is_named(void **state)
         {{"data.train[0].files=a"},
          "data.train[0].files: exactly one of shards, files is due, and shards is given",
          "-s data.train[0].shards=null"},
-        {{"model.config={}"},
+        {{"model.config={hidden_size: 64, intermediate_size: 64, num_hidden_layers: 1, "
+          "num_attention_heads: 4}"},
          "model.config: exactly one of preset, config is due",
          "-s model.preset=null"},
         {{"model.preset=null"}, "model.preset: exactly one of preset, config is due", NULL},

@@ -4,10 +4,9 @@
 
 #include "proto/base/file.h"
 #include "proto/base/json.h"
-#include "proto/spec/train_spec.h"
 #include "proto/store/checkpoint.h"
+#include "proto/store/checkpoint_path.h"
 #include "worker/cli/commands.h"
-#include "worker/convert/checkpoint_path.h"
 #include "worker/convert/hf_export.h"
 #include "worker/method/learner.h"
 #include "worker/ops/backend.h"
@@ -32,16 +31,9 @@ static enum status load_learner(struct export *export, struct error *err)
 {
     const json_t *meta = checkpoint_meta(export->found.checkpoint);
     struct learner_options learner_options;
-    struct train_spec spec;
 
-    enum status status = train_spec_read(&spec, json_object_get(meta, "spec"), err);
+    enum status status = snapshot_options(&learner_options, meta, err);
     if (!status) {
-        status = learner_options_from_spec(&learner_options, &spec,
-                                           json_get_int(meta, "vocab_size", 0), err);
-    }
-    if (!status) {
-        learner_options.purpose = LEARNER_PURPOSE_STATE;
-        learner_options.memory_limit_bytes = memory_available_bytes();
         status = backend_cpu_create(&export->backend, 1, err);
     }
     if (!status) {

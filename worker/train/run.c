@@ -14,6 +14,7 @@
 #include "worker/dist/dist.h"
 #include "worker/method/learner.h"
 #include "worker/ops/backend.h"
+#include "worker/train/origin.h"
 #include "worker/train/process.h"
 #include "worker/train/snapshot.h"
 #include "worker/train/sources.h"
@@ -25,6 +26,7 @@ struct run {
     json_t *spec_json;
     json_t *identity;
     struct train_spec spec;
+    struct origin origin;
     struct source_paths paths;
     struct corpus corpus;
     struct trainer trainer;
@@ -37,8 +39,17 @@ static bool is_root(const struct run *run)
 
 /* --- phase 1: the spec ------------------------------------------------------------------------ */
 
+/* path[PATH_BYTES_MAX] */
+static enum status folder_path(const struct run *run, char *path, struct error *err)
+{
+    return run->options->folder != NULL ? path_printf(path, err, "%s", run->options->folder)
+                                        : path_printf(path, err, "runs/%s", run->spec.name);
+}
+
 static enum status read_spec(struct run *run, struct error *err)
 {
+    char folder[PATH_BYTES_MAX];
+
     enum status status = spec_load(&run->spec_json, run->options->spec_path,
                                    run->options->overrides, run->options->override_count, err);
 
@@ -55,6 +66,12 @@ static enum status read_spec(struct run *run, struct error *err)
     if (!status) {
         status = lanes_init(&run->trainer.lanes, &run->spec, dist_rank(run->dist),
                             dist_world(run->dist), err);
+    }
+    if (!status) {
+        status = folder_path(run, folder, err);
+    }
+    if (!status) {
+        status = origin_open(&run->origin, &run->spec, folder, err);
     }
     if (!status) {
         status = source_paths_init(&run->paths, &run->spec, run->options->cache, err);
@@ -95,9 +112,7 @@ static enum status open_folder(struct run *run, struct error *err)
     char path[PATH_BYTES_MAX];
     json_t *submitted = NULL;
 
-    enum status status = run->options->folder != NULL
-                             ? path_printf(path, err, "%s", run->options->folder)
-                             : path_printf(path, err, "runs/%s", run->spec.name);
+    enum status status = folder_path(run, path, err);
     if (!status) {
         status = read_submitted_inputs(run, &submitted, err);
     }
@@ -134,15 +149,23 @@ static enum status plan_steps(struct run *run, struct error *err)
 
 static enum status open_data(struct run *run, struct error *err)
 {
+    json_t *begun_with = NULL;
+
     enum status status = corpus_open(&run->corpus, &run->spec, &run->paths, err);
 
     if (!status) {
         status = plan_steps(run, err);
     }
     if (!status) {
-        status = snapshot_identity(&run->identity, run->spec_json, &run->corpus, err);
+        status = origin_describe(&run->origin, &begun_with, err);
+    }
+    if (!status) {
+        status = snapshot_identity(&run->identity, run->spec_json,
+                                   origin_shape(&run->origin, run->spec_json), begun_with,
+                                   &run->corpus, err);
         run->trainer.identity = run->identity;
     }
+    json_decref(begun_with);
     return status;
 }
 
@@ -156,6 +179,9 @@ static enum status build_learner(struct run *run, struct error *err)
     enum status status = dist_barrier(run->dist, err);
     if (!status) {
         status = learner_options_from_spec(&options, &run->spec, run->corpus.vocab_size, err);
+    }
+    if (!status) {
+        status = origin_check(&run->origin, &options.config, &run->corpus, err);
     }
     if (!status) {
         options.lanes = trainer->lanes.own;
@@ -267,6 +293,9 @@ static enum status open_state(struct run *run, struct error *err)
     if (!status) {
         status = snapshot_load(trainer, err);
     }
+    if (!status && !trainer->progress.is_resumed && run->spec.model.from != NULL) {
+        status = origin_load(&run->origin, trainer->learner, trainer->backend, err);
+    }
     return status ? status : trainer_record_start(trainer, err);
 }
 
@@ -329,6 +358,7 @@ static void run_deinit(struct run *run)
     run_folder_close(&trainer->folder);
     corpus_close(&run->corpus);
     source_paths_deinit(&run->paths);
+    origin_close(&run->origin);
     json_decref(run->identity);
     json_decref(run->spec_json);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
@@ -142,6 +143,48 @@ enum status run_folder_set_spec(const struct run_folder *folder, json_t *spec, s
     return status;
 }
 
+/* Whether the run has checkpoints of its own: then it needs the one that it began with no more. */
+static bool has_checkpoints(const struct run_folder *folder)
+{
+    char pattern[PATH_BYTES_MAX];
+    glob_t found;
+
+    if (path_printf(pattern, NULL, "%s/checkpoints/manifests/*.json", folder->path)) {
+        return false;
+    }
+    /* Special characters of the folder's name at worst find nothing: then all is checked. */
+    const bool has_some = glob(pattern, GLOB_NOSORT, NULL, &found) == 0;
+    globfree(&found);
+    return has_some;
+}
+
+/* Compares what is there with what was taken; without model.from once nothing begins with it. */
+static enum status compare_inputs(const struct run_folder *folder, const json_t *spec,
+                                  const json_t *taken, struct error *err)
+{
+    if (!has_checkpoints(folder)) {
+        return spec_inputs_check(spec, taken, err);
+    }
+    json_t *needed_spec = json_deep_copy(spec);
+    json_t *needed = json_array();
+    json_t *input = NULL;
+    size_t i = 0;
+
+    (void)json_object_del(json_object_get(needed_spec, "model"), "from");
+    json_array_foreach(taken, i, input)
+    {
+        if (strcmp(json_get_text(input, "kind", ""), "checkpoint") != 0) {
+            (void)json_array_append(needed, input);
+        }
+    }
+    enum status status = needed_spec == NULL || needed == NULL
+                             ? error_set(err, STATUS_NO_MEMORY, "no memory for the run's inputs")
+                             : spec_inputs_check(needed_spec, needed, err);
+    json_decref(needed_spec);
+    json_decref(needed);
+    return status;
+}
+
 enum status run_folder_check_inputs(const struct run_folder *folder, const json_t *spec,
                                     json_t *submitted, struct error *err)
 {
@@ -155,7 +198,7 @@ enum status run_folder_check_inputs(const struct run_folder *folder, const json_
         status = spec_inputs(&taken, spec, err);
     }
     if (!status && !(is_first && submitted == NULL)) {
-        status = spec_inputs_check(spec, taken, err);
+        status = compare_inputs(folder, spec, taken, err);
     }
     if (!status && is_first) {
         status = write_json(folder, "inputs.json", taken, err);

@@ -22,7 +22,8 @@ static json_t *digest_json(const struct digest *digest)
     return json_string(hex);
 }
 
-enum status snapshot_identity(json_t **out, const json_t *spec, const struct corpus *corpus,
+enum status snapshot_identity(json_t **out, const json_t *spec, const json_t *shape,
+                              const json_t *begun_with, const struct corpus *corpus,
                               struct error *err)
 {
     struct digest digest;
@@ -31,12 +32,34 @@ enum status snapshot_identity(json_t **out, const json_t *spec, const struct cor
     if (status) {
         return status;
     }
-    *out = json_pack("{s:s, s:O, s:I, s:{s:o, s:o, s:o}}", "run", spec_name(spec), "spec", spec,
-                     "vocab_size", (json_int_t)corpus->vocab_size, "digests", "spec",
-                     digest_json(&digest), "data", digest_json(&corpus->digest), "tokenizer",
-                     digest_json(&corpus->tokenizer_digest));
+    /* jansson counts references in objects that it does not change. */
+    *out = json_pack("{s:s, s:O, s:I, s:o, s:o, s:{s:o, s:o, s:o}}", "run", spec_name(spec), "spec",
+                     spec, "vocab_size", (json_int_t)corpus->vocab_size, "model",
+                     json_pack("{s:O*, s:O*}", "preset", json_object_get(shape, "preset"), "config",
+                               json_object_get(shape, "config")),
+                     "begun_with", begun_with == NULL ? json_null() : json_deep_copy(begun_with),
+                     "digests", "spec", digest_json(&digest), "data", digest_json(&corpus->digest),
+                     "tokenizer", digest_json(&corpus->tokenizer_digest));
     return *out == NULL ? error_set(err, STATUS_NO_MEMORY, "no memory for the run's identity")
                         : STATUS_OK;
+}
+
+enum status snapshot_options(struct learner_options *out, const json_t *meta, struct error *err)
+{
+    struct train_spec spec;
+
+    enum status status = train_spec_read(&spec, json_object_get(meta, "spec"), err);
+    if (!status && !train_spec_read_shape(&spec, json_object_get(meta, "model"))) {
+        status = error_set(err, STATUS_CORRUPT, "the checkpoint does not say what its model is");
+    }
+    if (!status) {
+        status = learner_options_from_spec(out, &spec, json_get_int(meta, "vocab_size", 0), err);
+    }
+    if (!status) {
+        out->purpose = LEARNER_PURPOSE_STATE;
+        out->memory_limit_bytes = memory_available_bytes();
+    }
+    return status;
 }
 
 /* --- saving ----------------------------------------------------------------------------------- */
@@ -217,10 +240,11 @@ static enum status load_progress(struct trainer *trainer, int64_t step, const js
                   : learner_set_state(trainer->learner, json_object_get(meta, "learner"), err);
 }
 
-enum status snapshot_read_tensors(struct learner *learner, struct checkpoint *checkpoint,
-                                  struct error *err)
+/* The first count of the learner's tensors. */
+static enum status read_tensors(struct learner *learner, struct checkpoint *checkpoint,
+                                int64_t count, struct error *err)
 {
-    for (int64_t i = 0; i < learner_tensor_count(learner); i++) {
+    for (int64_t i = 0; i < count; i++) {
         struct learner_tensor tensor = learner_tensor(learner, i);
         struct tensor_shape shape = shape_of(&tensor);
         const struct tensor_info *info = checkpoint_find(checkpoint, tensor.name);
@@ -237,6 +261,18 @@ enum status snapshot_read_tensors(struct learner *learner, struct checkpoint *ch
         }
     }
     return STATUS_OK;
+}
+
+enum status snapshot_read_tensors(struct learner *learner, struct checkpoint *checkpoint,
+                                  struct error *err)
+{
+    return read_tensors(learner, checkpoint, learner_tensor_count(learner), err);
+}
+
+enum status snapshot_read_values(struct learner *learner, struct checkpoint *checkpoint,
+                                 struct error *err)
+{
+    return read_tensors(learner, checkpoint, learner_params(learner)->count, err);
 }
 
 static void on_skipped(void *context, int64_t step, int64_t generation, const struct error *why)
@@ -303,9 +339,10 @@ enum status snapshot_load(struct trainer *trainer, struct error *err)
     return status;
 }
 
-static enum status share_tensors(struct trainer *trainer, struct error *err)
+/* The first count of the learner's tensors. */
+static enum status share_tensors(struct trainer *trainer, int64_t count, struct error *err)
 {
-    for (int64_t i = 0; i < learner_tensor_count(trainer->learner); i++) {
+    for (int64_t i = 0; i < count; i++) {
         struct learner_tensor tensor = learner_tensor(trainer->learner, i);
         enum status status = dist_broadcast(trainer->dist, tensor.data,
                                             (size_t)tensor.elements * sizeof(float), 0, err);
@@ -372,8 +409,11 @@ enum status snapshot_share(struct trainer *trainer, struct error *err)
         dist_broadcast(trainer->dist, &trainer->progress, sizeof trainer->progress, 0, err);
 
     if (!status && trainer->progress.is_resumed) {
-        status = share_tensors(trainer, err);
+        status = share_tensors(trainer, learner_tensor_count(trainer->learner), err);
         status = status ? status : share_state(trainer, err);
+        learner_write_weights(trainer->learner);
+    } else if (!status && trainer->spec->model.from != NULL) {
+        status = share_tensors(trainer, learner_params(trainer->learner)->count, err);
         learner_write_weights(trainer->learner);
     }
     return status ? status : backend_finish(trainer->backend, err);

@@ -17,10 +17,18 @@
 #include "worker/train/trainer.h"
 
 struct checkpoint;
+struct learner_options;
 
-/* *out is a new reference: what trainer->identity is. */
-MUST_USE enum status snapshot_identity(json_t **out, const json_t *spec,
-                                       const struct corpus *corpus, struct error *err);
+/* *out is a new reference: what trainer->identity is. shape is an object with the model's preset or
+ * config; begun_with says which checkpoint the run began with (NULL: none) and is not kept. */
+MUST_USE enum status snapshot_identity(json_t **out, const json_t *spec, const json_t *shape,
+                                       const json_t *begun_with, const struct corpus *corpus,
+                                       struct error *err);
+
+/* What a checkpoint's meta says about how its learner was made, to make it again for its state
+ * alone. */
+MUST_USE enum status snapshot_options(struct learner_options *out, const json_t *meta,
+                                      struct error *err);
 
 /* Writes a durable checkpoint of trainer->progress, appends its record, and drops those that
  * checkpoint.keep_last lets go. Rank 0. */
@@ -32,8 +40,13 @@ MUST_USE enum status snapshot_save(struct trainer *trainer, struct error *err);
  * data or another tokenizer. */
 MUST_USE enum status snapshot_load(struct trainer *trainer, struct error *err);
 
-/* The other ranks take over rank 0's progress and, where resumed, its learner's state. */
+/* The other ranks take over rank 0's progress and, where resumed, its learner's state; of a run
+ * that begins with a checkpoint (model.from), the parameters. */
 MUST_USE enum status snapshot_share(struct trainer *trainer, struct error *err);
+
+/* Fills the values of the learner's tensors, and not the moments, from a checkpoint. */
+MUST_USE enum status snapshot_read_values(struct learner *learner, struct checkpoint *checkpoint,
+                                          struct error *err);
 
 /* Fills the learner's tensors from a checkpoint that has all of them, in their shapes. */
 MUST_USE enum status snapshot_read_tensors(struct learner *learner, struct checkpoint *checkpoint,

@@ -1,4 +1,4 @@
-#include "worker/convert/checkpoint_path.h"
+#include "proto/store/checkpoint_path.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
