@@ -206,6 +206,7 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->seed = (uint64_t)json_get_int(spec, "seed", 0);
     out->launch.ranks = int_at(spec, "launch", "ranks");
     out->launch.threads_per_rank = int_at(spec, "launch", "threads_per_rank");
+    out->launch.zero = int_at(spec, "launch", "zero");
     out->checkpoint.every = int_at(spec, "checkpoint", "every");
     out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");
     out->evaluate.every = int_at(spec, "evaluate", "every");

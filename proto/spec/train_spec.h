@@ -113,6 +113,7 @@ struct train_spec {
     struct {
         int64_t ranks;
         int64_t threads_per_rank;
+        int64_t zero; /* 1: ranks share the optimizer's state */
     } launch;
     struct {
         int64_t every;

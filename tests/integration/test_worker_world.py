@@ -75,6 +75,37 @@ class World(training.Case):
         self.assertEqual(training.ending(moved), training.ending(straight))
         self.assertEqual(training.records(moved, "warning"), [])
 
+    def test_zero_changes_no_bit_of_run_or_checkpoint(self):
+        for ranks in (2, 3):
+            results = []
+            for zero in (0, 1):
+                spec = self.spec("remora", compute={}, batch={"global": 12, "micro": 2},
+                                 launch={"ranks": ranks, "zero": zero})
+                run = self.folder / f"run-{ranks}-{zero}"
+                self.train(spec, run, ranks=ranks)
+                manifests = [json.loads(path.read_text())
+                             for path in training.manifests(run).values()]
+                merges = [{k: v for k, v in r.items() if k != "time_ms"}
+                          for r in training.records(run, "merge")]
+                results.append((self.of(run), [m["tensors"] for m in manifests], merges))
+            self.assertEqual(*results)
+
+    def test_zero_on_and_off_take_turns(self):
+        straight, mixed = self.folder / "straight", self.folder / "mixed"
+        self.train(self.spec("full"), straight, ranks=2)
+        for ranks, zero, until in ((2, 1, 8), (4, 0, 14), (4, 1, 20)):
+            launch = self.launch(self.spec("full", launch={"ranks": ranks, "zero": zero}), mixed,
+                                 ranks=ranks)
+            harness.until(f"step {until}", lambda end=until: launch.process.poll() is not None
+                          or max(training.curve(mixed), default=0) >= end)
+            launch.finish()
+            launch.wait()
+        self.train(self.spec("full", launch={"ranks": 1, "zero": 1}), mixed, ranks=1)
+        self.assertEqual(self.of(mixed)[:2], self.of(straight)[:2])
+        self.assertEqual(
+            json.loads(training.manifests(mixed)[24].read_text())["tensors"],
+            json.loads(training.manifests(straight)[24].read_text())["tensors"])
+
     def test_three_ranks_have_no_lanes(self):
         text = self.train(self.spec("full"), self.folder / "run", ranks=3, code=2)
         self.assertIn("launch.ranks: 3 ranks cannot share the 4 lanes", text)

@@ -109,6 +109,62 @@ static void all_ranks_learn_the_lowest_failing_ranks_error(void **state)
     }
 }
 
+/* Ranks bring ranges of different sizes, one of none. */
+static void ranges_of_all_ranks_are_gathered(void **state)
+{
+    const int ranks = dist_world(world);
+    const size_t unit = (1 << 19) + 3;
+    size_t firsts[8];
+    size_t counts[8];
+    size_t total = 5;
+    struct error err;
+    (void)state;
+
+    for (int rank = 0; rank < ranks; rank++) {
+        firsts[rank] = total;
+        counts[rank] = rank == 1 ? 0 : unit * (size_t)(rank + 1);
+        total += counts[rank] + 2;
+    }
+    float *values = calloc(total, sizeof *values);
+    const int own = dist_rank(world);
+    for (size_t i = 0; i < counts[own]; i++) {
+        values[firsts[own] + i] = value_at(own, i);
+    }
+    assert_ok(dist_gather(world, values, firsts, counts, &err), &err);
+    for (int rank = 0; rank < ranks; rank++) {
+        for (size_t i = 0; i < counts[rank]; i++) {
+            assert_true(values[firsts[rank] + i] == value_at(rank, i));
+        }
+        assert_true(values[firsts[rank] + counts[rank]] == 0.0F);
+    }
+    free(values);
+}
+
+static void values_move_from_one_rank_to_another(void **state)
+{
+    const size_t count = (1 << 20) + 7;
+    float *values = malloc(count * sizeof *values);
+    struct error err;
+    (void)state;
+
+    for (int from = 0; from < dist_world(world); from++) {
+        for (int to = 0; to < dist_world(world); to++) {
+            const bool has = dist_rank(world) == from || dist_rank(world) == to;
+            if (from == to) {
+                continue;
+            }
+            for (size_t i = 0; i < count; i++) {
+                values[i] = value_at(dist_rank(world), i);
+            }
+            assert_ok(dist_move(world, values, count, from, to, &err), &err);
+            for (size_t i = 0; i < count; i += 1023) {
+                assert_true(values[i] == value_at(has ? from : dist_rank(world), i));
+            }
+        }
+    }
+    free(values);
+}
+
 /* "test_dist abort": the last rank ends the job while the others wait for it in a sum. */
 static int abort_while_others_wait(void)
 {
@@ -127,6 +183,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(sums_add_by_pairs),
         cmocka_unit_test(doubles_add_by_pairs),
         cmocka_unit_test(broadcasts_come_from_the_root),
+        cmocka_unit_test(ranges_of_all_ranks_are_gathered),
+        cmocka_unit_test(values_move_from_one_rank_to_another),
         cmocka_unit_test(all_ranks_learn_the_lowest_failing_ranks_error),
     };
     struct error err;

@@ -2,6 +2,7 @@
 
 #include "tests/support/learner_fixture.h"
 #include "worker/method/learner.h"
+#include "worker/model/param_shard.h"
 #include "worker/optim/schedule.h"
 
 #define SEQUENCES 64
@@ -195,6 +196,101 @@ static void lanes_add_by_pairs_from_zero(void **state)
     fixture_close(&lanes);
 }
 
+#define SHARDS 3
+
+/* What dist_gather does between ranks. */
+static void exchange_by_hand(struct learner_fixture *shards, float *const *buffers)
+{
+    for (int from = 0; from < SHARDS; from++) {
+        for (enum param_shard_part part = 0; part < PARAM_SHARD_PARTS; part++) {
+            int64_t first = 0;
+            int64_t count = 0;
+            param_shard_range(learner_params(shards[from].learner), from, part, &first, &count);
+            for (int to = 0; to < SHARDS; to++) {
+                if (to != from) {
+                    memcpy(buffers[to] + first, buffers[from] + first,
+                           (size_t)count * sizeof(float));
+                }
+            }
+        }
+    }
+}
+
+/* Ranks with a shard each, their exchange done by hand: the parameters of every one after each step
+ * are those of a learner that has all moments, and so are the moments put together. */
+static void shards_of_the_moments_change_no_bit(void **state)
+{
+    (void)state;
+    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_REMORA};
+    for (size_t m = 0; m < sizeof methods / sizeof methods[0]; m++) {
+        struct learner_options options = fixture_tiny(methods[m]);
+        struct learner_fixture whole = fixture_open(&options, 2);
+        struct learner_fixture shards[SHARDS];
+        uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
+                                          options.config.vocab_size, 2);
+        size_t planned = 0;
+        struct error err = {0};
+
+        options.shard_world = SHARDS;
+        for (int rank = 0; rank < SHARDS; rank++) {
+            options.shard_rank = rank;
+            shards[rank] = fixture_open(&options, 1);
+            planned += learner_memory(shards[rank].learner)->bytes[MEMORY_KIND_OPTIMIZER];
+        }
+        /* No more than alignment is lost. */
+        const size_t bytes = learner_memory(whole.learner)->bytes[MEMORY_KIND_OPTIMIZER];
+        assert_true(planned < bytes + (size_t)learner_params(whole.learner)->count * SHARDS * 128);
+        for (int step = 0; step < 3; step++) {
+            double norm = 0.0;
+            double shard_norm = 0.0;
+            float *of_rank[SHARDS];
+            int64_t count = 0;
+            learner_zero_grads(whole.learner);
+            (void)learner_forward_backward(whole.learner, tokens, options.micro, 1e-2);
+            assert_ok(learner_update(whole.learner, 0.01, 1.0, &norm, &err), &err);
+            learner_write_weights(whole.learner);
+            for (int rank = 0; rank < SHARDS; rank++) {
+                learner_zero_grads(shards[rank].learner);
+                (void)learner_forward_backward(shards[rank].learner, tokens, options.micro, 1e-2);
+                assert_ok(learner_update(shards[rank].learner, 0.01, 1.0, &shard_norm, &err), &err);
+                assert_true(norm == shard_norm);
+                learner_stage_update(shards[rank].learner);
+                of_rank[rank] = learner_grads(shards[rank].learner, &count);
+            }
+            exchange_by_hand(shards, of_rank);
+            for (int rank = 0; rank < SHARDS; rank++) {
+                learner_take_update(shards[rank].learner);
+                learner_write_weights(shards[rank].learner);
+            }
+        }
+        for (int64_t i = 0; i < learner_tensor_count(whole.learner); i++) {
+            const struct learner_tensor expected = learner_tensor(whole.learner, i);
+            int64_t covered = 0;
+            for (int rank = 0; rank < SHARDS; rank++) {
+                const struct learner_tensor part = learner_tensor(shards[rank].learner, i);
+                int64_t first = 0;
+                int64_t count = 0;
+                learner_tensor_slice(whole.learner, i, 0, &first, &count);
+                assert_int_equal(count, expected.elements);
+                learner_tensor_slice(shards[0].learner, i, rank, &first, &count);
+                assert_true(first == part.first && count == part.count);
+                if (part.count > 0 && memcmp(part.data, expected.data + part.first,
+                                             (size_t)part.count * sizeof(float)) != 0) {
+                    fail_msg("%s of rank %d differs", expected.name, rank);
+                }
+                covered += part.count;
+            }
+            const bool is_value = i < learner_params(whole.learner)->count;
+            assert_int_equal(covered, (is_value ? SHARDS : 1) * expected.elements);
+        }
+        for (int rank = 0; rank < SHARDS; rank++) {
+            fixture_close(&shards[rank]);
+        }
+        free(tokens);
+        fixture_close(&whole);
+    }
+}
+
 static void a_learner_for_exports_has_the_same_state_and_no_model(void **state)
 {
     (void)state;
@@ -316,6 +412,7 @@ int main(void)
         cmocka_unit_test(side_path_and_effective_weights_agree_over_a_merge),
         cmocka_unit_test(loaded_state_goes_on_with_the_same_bits),
         cmocka_unit_test(lanes_add_by_pairs_from_zero),
+        cmocka_unit_test(shards_of_the_moments_change_no_bit),
         cmocka_unit_test(a_learner_for_exports_has_the_same_state_and_no_model),
         cmocka_unit_test(scalar_state_with_a_missing_part_is_refused),
         cmocka_unit_test(a_spec_becomes_options_and_a_schedule),

@@ -5,7 +5,7 @@
 #include "proto/base/limits.h"
 #include "worker/dist/dist_private.h"
 
-enum { TAG_PART = 1, TAG_SUM = 2 };
+enum { TAG_PART = 1, TAG_SUM = 2, TAG_GATHER = 3, TAG_MOVE = 4 };
 
 /* Looks at an agreement before a waiting rank begins to sleep: some tens of microseconds. */
 #define LOOKS_AWAKE 1000
@@ -126,6 +126,72 @@ enum status dist_sum(struct dist *dist, float *values, size_t count, struct erro
         done += size;
     }
     return STATUS_OK;
+}
+
+/* How much of count is left from done on, a bucket at most. */
+static size_t piece_of(size_t count, size_t done)
+{
+    const size_t left = done < count ? count - done : 0;
+
+    return left < BUCKET_FLOATS ? left : BUCKET_FLOATS;
+}
+
+/* The pieces of all ranks that begin `done` floats into their ranges. */
+static enum status gather_pieces(struct dist *dist, float *values, const size_t *firsts,
+                                 const size_t *counts, size_t done, struct error *err)
+{
+    const size_t own = piece_of(counts[dist->rank], done);
+    int posted = 0;
+    int code = MPI_SUCCESS;
+
+    for (int peer = 0; peer < dist->world && code == MPI_SUCCESS; peer++) {
+        const size_t theirs = piece_of(counts[peer], done);
+
+        if (peer != dist->rank && theirs > 0) {
+            code = MPI_Irecv(values + firsts[peer] + done, (int)theirs, MPI_FLOAT, peer, TAG_GATHER,
+                             MPI_COMM_WORLD, &dist->requests[posted]);
+            posted += code == MPI_SUCCESS;
+        }
+        if (peer != dist->rank && own > 0 && code == MPI_SUCCESS) {
+            code = MPI_Isend(values + firsts[dist->rank] + done, (int)own, MPI_FLOAT, peer,
+                             TAG_GATHER, MPI_COMM_WORLD, &dist->requests[posted]);
+            posted += code == MPI_SUCCESS;
+        }
+    }
+    return finish(dist, posted, code, "gather", err);
+}
+
+enum status dist_gather(struct dist *dist, float *values, const size_t *firsts,
+                        const size_t *counts, struct error *err)
+{
+    size_t largest = 0;
+    enum status status = STATUS_OK;
+
+    for (int rank = 0; dist->world > 1 && rank < dist->world; rank++) {
+        largest = counts[rank] > largest ? counts[rank] : largest;
+    }
+    for (size_t done = 0; done < largest && !status; done += BUCKET_FLOATS) {
+        status = gather_pieces(dist, values, firsts, counts, done, err);
+    }
+    return status;
+}
+
+enum status dist_move(struct dist *dist, float *values, size_t count, int from, int to,
+                      struct error *err)
+{
+    int code = MPI_SUCCESS;
+
+    assert(from != to);
+    for (size_t done = 0; done < count && code == MPI_SUCCESS; done += BUCKET_FLOATS) {
+        const int piece = (int)piece_of(count, done);
+        if (dist->rank == from) {
+            code = MPI_Send(values + done, piece, MPI_FLOAT, to, TAG_MOVE, MPI_COMM_WORLD);
+        } else if (dist->rank == to) {
+            code = MPI_Recv(values + done, piece, MPI_FLOAT, from, TAG_MOVE, MPI_COMM_WORLD,
+                            MPI_STATUS_IGNORE);
+        }
+    }
+    return error_from_mpi(err, code, "move");
 }
 
 double dist_add_pairs(double *values, size_t count, size_t stride)

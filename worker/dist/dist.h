@@ -58,6 +58,14 @@ double dist_add_pairs(double *values, size_t count, size_t stride);
 MUST_USE enum status dist_sum_doubles(struct dist *dist, double *values, size_t count,
                                       struct error *err);
 
+/* values[firsts[r]] … of counts[r] floats, of each rank r, go to all. Collective. */
+MUST_USE enum status dist_gather(struct dist *dist, float *values, const size_t *firsts,
+                                 const size_t *counts, struct error *err);
+
+/* values[count] of rank from go to rank to; the others have nothing to do. */
+MUST_USE enum status dist_move(struct dist *dist, float *values, size_t count, int from, int to,
+                               struct error *err);
+
 /* data[size] of rank root goes to all. Collective. */
 MUST_USE enum status dist_broadcast(struct dist *dist, void *data, size_t size, int root,
                                     struct error *err);

@@ -48,6 +48,7 @@ enum status learner_options_from_spec(struct learner_options *out, const struct 
         .seed = spec->seed,
         .micro = spec->batch.micro,
         .sequence_length = spec->data.sequence_length,
+        .shard_world = spec->launch.zero == 1 ? (int)spec->launch.ranks : 1,
         .lanes = spec->compute.deterministic == COMPUTE_DETERMINISTIC_WORLD
                      ? SPEC_LANES / spec->launch.ranks
                      : 1,
@@ -86,6 +87,8 @@ static enum status create_parts(struct learner *learner, struct error *err)
         status = method_create(&learner->method, &options->method, &learner->table,
                                &options->config, learner->backend, err);
     }
+    learner->table.shard_rank = options->shard_rank;
+    learner->table.shard_world = options->shard_world;
     if (!status && options->purpose == LEARNER_PURPOSE_TRAIN) {
         const struct model_options model_options = {.config = &options->config,
                                                     .table = &learner->table,
@@ -148,6 +151,7 @@ enum status learner_create(struct learner **out, const struct learner_options *o
     }
     learner->options = *options;
     learner->options.lanes = options->lanes == 0 ? 1 : options->lanes;
+    learner->options.shard_world = options->shard_world == 0 ? 1 : options->shard_world;
     assert(learner->options.lanes <= 1 << LEARNER_LANE_SUMS_MAX);
     learner->adamw.options = options->optimizer;
     learner->backend = backend;

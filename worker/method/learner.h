@@ -41,6 +41,8 @@ struct learner_options {
     uint64_t seed;
     int64_t micro;           /* sequences per forward */
     int64_t sequence_length; /* T */
+    int shard_rank;          /* ZeRO-1: this rank has the moments of one of */
+    int shard_world;         /* so many shards; 0 and 1: of everything */
     int64_t lanes;           /* whose gradients this rank adds up by pairs: 1 (or 0), 2 or 4 */
     enum learner_purpose purpose;
     size_t memory_limit_bytes; /* 0: no limit; see memory_available_bytes() */
@@ -52,7 +54,10 @@ struct learner_tensor {
     int dimensions;
     int64_t shape[2];
     int64_t elements;
+    /* data[count] are elements first … first + count - 1; all, but for moments that ranks share. */
     float *data;
+    int64_t first;
+    int64_t count;
 };
 
 struct learner;
@@ -91,10 +96,18 @@ double learner_forward_backward(struct learner *learner, const uint32_t *tokens,
 double learner_loss(struct learner *learner, const uint32_t *tokens, int64_t B);
 
 /* The global norm of the gradients, which are then clipped to clip_norm and applied with rate lr.
+ * With shards only this rank's part of the parameters is updated, see learner_stage_update.
  * Does not write the effective weights: a merge may come between. Where the norm is not finite
  * nothing is changed, which *grad_norm tells. */
 MUST_USE enum status learner_update(struct learner *learner, double lr, double clip_norm,
                                     double *grad_norm, struct error *err);
+/*
+ * With shards, after learner_update: learner_stage_update puts what this rank updated into its
+ * place in the buffer of gradients, which are done with; the ranges of param_shard_range are then
+ * exchanged; and learner_take_update takes the parameters from the buffer.
+ */
+void learner_stage_update(struct learner *learner);
+void learner_take_update(struct learner *learner);
 void learner_write_weights(struct learner *learner);
 
 /* True when a merge is due after step (1-based) of steps. */
@@ -114,6 +127,10 @@ MUST_USE enum status learner_merge(struct learner *learner, const uint32_t *toke
 /* State tensors: values of the whole table in its order, then the moments of the trainables. */
 int64_t learner_tensor_count(const struct learner *learner);
 struct learner_tensor learner_tensor(const struct learner *learner, int64_t index);
+
+/* Which elements of the tensor rank has, of those that share the moments. */
+void learner_tensor_slice(const struct learner *learner, int64_t index, int rank, int64_t *first,
+                          int64_t *count);
 
 /* {"adam_steps": {"model": n, "adapter": n}, "method": {"cycle": n, "group_kind": "mod_tile"}} */
 json_t *learner_state(const struct learner *learner);

@@ -4,6 +4,7 @@
 
 #include "proto/base/json.h"
 #include "worker/method/learner_internal.h"
+#include "worker/model/param_shard.h"
 
 static int64_t trainable_count(const struct param_table *table)
 {
@@ -32,12 +33,15 @@ int64_t learner_tensor_count(const struct learner *learner)
     return learner->table.count + 2 * trainable_count(&learner->table);
 }
 
-static struct learner_tensor describe(const struct param *param, const char *suffix, float *data)
+static struct learner_tensor describe(const struct param *param, const char *suffix, float *data,
+                                      int64_t first, int64_t count)
 {
     struct learner_tensor tensor = {.dimensions = param->dimensions,
                                     .shape = {param->shape[0], param->shape[1]},
                                     .elements = param->elements,
-                                    .data = data};
+                                    .data = data,
+                                    .first = first,
+                                    .count = count};
     (void)snprintf(tensor.name, sizeof tensor.name, "%s%s", param->name, suffix);
     return tensor;
 }
@@ -48,12 +52,30 @@ struct learner_tensor learner_tensor(const struct learner *learner, int64_t inde
 
     assert(index >= 0 && index < learner_tensor_count(learner));
     if (index < table->count) {
-        return describe(&table->params[index], "", table->params[index].value);
+        const struct param *param = &table->params[index];
+        return describe(param, "", param->value, 0, param->elements);
     }
     const int64_t moment = index - table->count;
     const struct param *param = trainable_at(table, moment / 2);
-    return moment % 2 == 0 ? describe(param, ".exp_avg", param->exp_avg)
-                           : describe(param, ".exp_avg_sq", param->exp_avg_sq);
+    const bool is_first = moment % 2 == 0;
+    return describe(param, is_first ? ".exp_avg" : ".exp_avg_sq",
+                    is_first ? param->exp_avg : param->exp_avg_sq, param->moment_first,
+                    param->moment_count);
+}
+
+void learner_tensor_slice(const struct learner *learner, int64_t index, int rank, int64_t *first,
+                          int64_t *count)
+{
+    const struct param_table *table = &learner->table;
+
+    assert(index >= 0 && index < learner_tensor_count(learner));
+    if (index < table->count) {
+        *first = 0;
+        *count = table->params[index].elements;
+        return;
+    }
+    const struct param *param = trainable_at(table, (index - table->count) / 2);
+    param_shard_slice(table, param - table->params, rank, first, count);
 }
 
 json_t *learner_state(const struct learner *learner)

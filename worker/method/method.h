@@ -36,7 +36,8 @@ struct merge_report {
     int64_t cycle;          /* the cycle that ended, from 0 */
     const char *group_kind; /* its kind */
     const char *next_kind;
-    int64_t moments_nonzero_before; /* elements of the adapters' exp_avg and exp_avg_sq */
+    int64_t
+        moments_nonzero_before; /* elements of the adapters' exp_avg and exp_avg_sq that are here */
     int64_t moments_nonzero_after;
     bool w_eff_equal; /* the fp32 effective weights, bit by bit */
     int64_t probe_tokens;

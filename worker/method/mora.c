@@ -295,8 +295,8 @@ static int64_t count_moments(const struct mora *mora)
         if (param->role == PARAM_ROLE_ADAPTER) {
             int64_t first = 0;
             int64_t second = 0;
-            backend->op->count_nonzero(backend, &first, param->exp_avg, param->elements);
-            backend->op->count_nonzero(backend, &second, param->exp_avg_sq, param->elements);
+            backend->op->count_nonzero(backend, &first, param->exp_avg, param->moment_count);
+            backend->op->count_nonzero(backend, &second, param->exp_avg_sq, param->moment_count);
             total += first + second;
         }
     }
@@ -312,8 +312,8 @@ static void absorb(const struct mora *mora, int64_t layer, enum linear linear)
 
     backend->op->add(backend, sum->value, sum->value, adapter->value, sum->elements);
     backend->op->zero(backend, adapter->value, adapter->elements);
-    backend->op->zero(backend, adapter->exp_avg, adapter->elements);
-    backend->op->zero(backend, adapter->exp_avg_sq, adapter->elements);
+    backend->op->zero(backend, adapter->exp_avg, adapter->moment_count);
+    backend->op->zero(backend, adapter->exp_avg_sq, adapter->moment_count);
 }
 
 /* Compares the model's effective weights, bit by bit, with those that the state gives now. */

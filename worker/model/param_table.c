@@ -7,6 +7,7 @@
 
 #include "proto/base/rng.h"
 #include "proto/base/sys.h"
+#include "worker/model/param_shard.h"
 
 #define FLOATS_ALIGNMENT ((int64_t)(MEMORY_ALIGNMENT / sizeof(float)))
 
@@ -208,7 +209,7 @@ enum status param_table_init(struct param_table *table, const struct model_confi
     const int64_t C = config->hidden_size;
     const int64_t V = config->vocab_size;
 
-    *table = (struct param_table){0};
+    *table = (struct param_table){.shard_world = 1};
     enum status status =
         add_matrix(table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING, V, C, err);
     for (int64_t layer = 0; !status && layer < config->num_hidden_layers; layer++) {
@@ -259,6 +260,22 @@ static int64_t place(int64_t *used, const struct param *param)
     return offset;
 }
 
+/* Which moments this rank has; returns how many floats they take. */
+static int64_t place_moments(struct param_table *table)
+{
+    int64_t moments = 0;
+
+    for (int64_t i = 0; i < table->count; i++) {
+        struct param *param = &table->params[i];
+        if (param->trainable) {
+            param_shard_slice(table, i, table->shard_rank, &param->moment_first,
+                              &param->moment_count);
+            moments += align_floats(param->moment_count);
+        }
+    }
+    return moments;
+}
+
 void param_table_layout(struct param_table *table, struct memory_plan *plan, bool with_gradients)
 {
     int64_t values = 0;
@@ -273,21 +290,25 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
     }
     table->value_floats = align_floats(values);
     table->grad_floats = align_floats(grads);
+    table->moment_floats = place_moments(table);
     table->values = memory_plan_floats(plan, MEMORY_KIND_PARAMETERS, table->value_floats);
-    table->exp_avg = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->grad_floats);
-    table->exp_avg_sq = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->grad_floats);
+    table->exp_avg = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->moment_floats);
+    table->exp_avg_sq = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->moment_floats);
     table->grads =
         with_gradients ? memory_plan_floats(plan, MEMORY_KIND_GRADIENTS, table->grad_floats) : NULL;
     if (table->values == NULL) {
         return; /* the planning pass */
     }
     values = 0;
+    int64_t moments = 0;
     for (int64_t i = 0; i < table->count; i++) {
         struct param *param = &table->params[i];
         param->value = table->values + place(&values, param);
         if (param->trainable) {
-            param->exp_avg = table->exp_avg + param->grad_offset;
-            param->exp_avg_sq = table->exp_avg_sq + param->grad_offset;
+            const bool has_moments = param->moment_count > 0;
+            param->exp_avg = has_moments ? table->exp_avg + moments : NULL;
+            param->exp_avg_sq = has_moments ? table->exp_avg_sq + moments : NULL;
+            moments += align_floats(param->moment_count);
             param->grad = with_gradients ? table->grads + param->grad_offset : NULL;
         }
     }

@@ -5,9 +5,9 @@
  * (`….weight.M`, `….weight.S.<kind>`). Everything that walks over tensors (initialisation, the
  * optimizer, the gradient all-reduce, checkpoints, exports) walks over this list, in this order.
  *
- * Trainable tensors have their gradients in one contiguous buffer, and their moments in two of the
- * same layout. Linears that are multiplied as one matrix (q|k|v and gate|up) lie packed one behind
- * the other; all other tensors start on 64-byte boundaries. Gaps are zero and stay zero.
+ * Trainable tensors have their gradients in one contiguous buffer, and their moments in two others.
+ * Linears that are multiplied as one matrix (q|k|v and gate|up) lie packed one behind the other;
+ * all other tensors start on 64-byte boundaries. Gaps are zero and stay zero.
  *
  * Ownership: the table owns the list; the tensors belong to the memory plan it was laid out in.
  * Threads:   one at a time; any number may read.
@@ -69,9 +69,13 @@ struct param {
     bool packed;         /* lies right behind the tensor of its role before it */
     int64_t grad_offset; /* in elements from the start of table.grads; -1 when frozen */
     float *value;
-    float *grad;       /* this and the next two are NULL when frozen */
-    float *exp_avg;    /* Adam's first moment, */
-    float *exp_avg_sq; /* and its second */
+    float *grad; /* this and the next two are NULL when frozen */
+    /* Adam's first moment and its second, of elements moment_first … moment_first + moment_count -
+     * 1: all of them, unless ranks share the moments (param_shard.h); NULL where it is none. */
+    float *exp_avg;
+    float *exp_avg_sq;
+    int64_t moment_first;
+    int64_t moment_count;
 };
 
 struct param_table {
@@ -81,6 +85,9 @@ struct param_table {
     int64_t capacity;
     int64_t value_floats; /* of the buffers, gaps included */
     int64_t grad_floats;
+    int64_t moment_floats;      /* of each of the two, this rank's part */
+    int shard_rank;             /* whose moments these are, */
+    int shard_world;            /* of how many parts; set before the layout, 1 unless changed */
     int64_t elements;           /* of all tensors of the model itself */
     int64_t trainable_elements; /* of all trainable tensors */
     float *values;

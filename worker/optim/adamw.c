@@ -55,7 +55,7 @@ void adamw_step(struct adamw *adamw, const struct param_table *table, struct bac
     }
     for (int64_t i = 0; i < table->count; i++) {
         const struct param *param = &table->params[i];
-        if (!param->trainable) {
+        if (!param->trainable || param->moment_count == 0) {
             continue;
         }
         const struct adamw_update update = {
@@ -67,7 +67,8 @@ void adamw_step(struct adamw *adamw, const struct param_table *table, struct bac
             .grad_scale = factor,
             .step = adamw->steps[group_of(param)],
         };
-        backend->op->adamw_update(backend, param->value, param->exp_avg, param->exp_avg_sq,
-                                  param->grad, param->elements, &update);
+        backend->op->adamw_update(backend, param->value + param->moment_first, param->exp_avg,
+                                  param->exp_avg_sq, param->grad + param->moment_first,
+                                  param->moment_count, &update);
     }
 }

@@ -42,6 +42,7 @@ double grad_norm(const struct param_table *table, struct backend *backend);
 /* min(1, clip_norm / (norm + 1e-6)); 1 where clip_norm is 0. NaN stays NaN. */
 double clip_factor(double norm, double clip_norm);
 
-/* One update of every trainable tensor with its gradient times factor. */
+/* One update of every trainable tensor, as far as its moments are here, with its gradient times
+ * factor. */
 void adamw_step(struct adamw *adamw, const struct param_table *table, struct backend *backend,
                 double lr, double factor);

@@ -10,6 +10,7 @@
 #include "proto/base/log.h"
 #include "proto/base/sys.h"
 #include "proto/spec/spec.h"
+#include "proto/store/checkpoint.h"
 #include "proto/store/store.h"
 #include "worker/dist/dist.h"
 #include "worker/method/learner.h"
@@ -185,6 +186,8 @@ static enum status build_learner(struct run *run, struct error *err)
     }
     if (!status) {
         options.lanes = trainer->lanes.own;
+        options.shard_rank = run->spec.launch.zero == 1 ? dist_rank(run->dist) : 0;
+        options.shard_world = run->spec.launch.zero == 1 ? dist_world(run->dist) : 1;
         options.memory_limit_bytes = available / (size_t)dist_local_world(run->dist);
         status = backend_cpu_create(&trainer->backend, (int)run->spec.launch.threads_per_rank, err);
     }
@@ -350,6 +353,7 @@ static void run_deinit(struct run *run)
 
     reporter_destroy(trainer->reporter);
     records_close(&trainer->records);
+    checkpoint_close(trainer->resumed_from);
     store_close(trainer->store);
     free(trainer->tokens);
     guard_deinit(&trainer->guard);

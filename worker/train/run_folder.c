@@ -131,7 +131,13 @@ enum status run_folder_set_spec(const struct run_folder *folder, json_t *spec, s
     if (status || before == NULL) {
         return status ? status : write_json(folder, "spec.json", spec, err);
     }
-    if (find_difference(&path, before, spec)) {
+    /* How many processes train may change from attempt to attempt. */
+    json_t *now = json_copy(spec);
+    (void)json_object_del(now, "launch");
+    (void)json_object_del(before, "launch");
+    if (now == NULL) {
+        status = error_set(err, STATUS_NO_MEMORY, "no memory to compare specs");
+    } else if (find_difference(&path, before, now)) {
         status = error_set(err, STATUS_CONFLICT,
                            "'%s' is the run of another spec, the first difference is in %s",
                            folder->path, path.data == NULL ? "its kind" : path.data);
@@ -139,6 +145,7 @@ enum status run_folder_set_spec(const struct run_folder *folder, json_t *spec, s
         error_set_hint(err, "name another folder with --run, or bring the spec back");
     }
     bytes_deinit(&path);
+    json_decref(now);
     json_decref(before);
     return status;
 }

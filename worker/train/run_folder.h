@@ -1,7 +1,7 @@
 /*
  * run_folder — the folder of a run: what it trains on and everything that it leaves.
  *
- *   spec.json        the canonical spec; a folder is of one spec for ever
+ *   spec.json        the canonical spec; a folder is of one spec for ever, `launch` apart
  *   inputs.json      digests of what the spec names, taken at submit or at the first attempt
  *   pinned.json      what `auto` and the machine decided at the first attempt
  *   tokenizer.model  a copy, so that the run can be exported when its source is gone

@@ -22,13 +22,26 @@ static json_t *digest_json(const struct digest *digest)
     return json_string(hex);
 }
 
+/* How many processes train is no part of what a run is: it may change from attempt to attempt. */
+static json_t *json_copy_without_launch(const json_t *spec)
+{
+    json_t *copy = json_deep_copy(spec);
+
+    (void)json_object_del(copy, "launch");
+    return copy;
+}
+
 enum status snapshot_identity(json_t **out, const json_t *spec, const json_t *shape,
                               const json_t *begun_with, const struct corpus *corpus,
                               struct error *err)
 {
     struct digest digest;
 
-    enum status status = spec_digest(&digest, spec, err);
+    json_t *essence = json_copy_without_launch(spec);
+    enum status status = essence == NULL
+                             ? error_set(err, STATUS_NO_MEMORY, "no memory for the run's identity")
+                             : spec_digest(&digest, essence, err);
+    json_decref(essence);
     if (status) {
         return status;
     }
@@ -122,19 +135,65 @@ static struct tensor_shape shape_of(const struct learner_tensor *tensor)
     return shape;
 }
 
+static bool is_root(const struct trainer *trainer)
+{
+    return dist_rank(trainer->dist) == 0;
+}
+
+/* Room for a whole tensor that is trained: the gradients are done with between steps. */
+static float *borrow_gradients(const struct trainer *trainer)
+{
+    int64_t count = 0;
+
+    return learner_grads(trainer->learner, &count);
+}
+
+/* Rank 0 gets the parts of a tensor from those that have them; *whole is all of it there. */
+static enum status collect_tensor(const struct trainer *trainer, int64_t index,
+                                  const struct learner_tensor *tensor, const float **whole,
+                                  struct error *err)
+{
+    float *room = borrow_gradients(trainer);
+    enum status status = STATUS_OK;
+
+    *whole = tensor->data;
+    if (index < learner_params(trainer->learner)->count ||
+        learner_params(trainer->learner)->shard_world == 1) {
+        return STATUS_OK;
+    }
+    if (is_root(trainer) && tensor->count > 0) {
+        memcpy(room + tensor->first, tensor->data, (size_t)tensor->count * sizeof *room);
+    }
+    for (int rank = 1; rank < dist_world(trainer->dist) && !status; rank++) {
+        int64_t first = 0;
+        int64_t count = 0;
+        learner_tensor_slice(trainer->learner, index, rank, &first, &count);
+        float *part = is_root(trainer) ? room + first : tensor->data;
+        status = dist_move(trainer->dist, part, (size_t)count, rank, 0, err);
+    }
+    *whole = room;
+    return status;
+}
+
+/* Rank 0 writes, unless it has failed before: the others send what they have either way. */
 static enum status write_tensors(const struct trainer *trainer, struct checkpoint_writer *writer,
-                                 struct error *err)
+                                 enum status status, struct error *err)
 {
     for (int64_t i = 0; i < learner_tensor_count(trainer->learner); i++) {
         struct learner_tensor tensor = learner_tensor(trainer->learner, i);
         struct tensor_shape shape = shape_of(&tensor);
-        enum status status = checkpoint_writer_tensor(writer, tensor.name, TENSOR_DTYPE_F32, &shape,
-                                                      tensor.data, err);
-        if (status) {
-            return status;
+        const float *whole = NULL;
+        enum status moved = collect_tensor(trainer, i, &tensor, &whole, status ? NULL : err);
+
+        if (moved) {
+            return status ? status : moved;
+        }
+        if (is_root(trainer) && !status) {
+            status =
+                checkpoint_writer_tensor(writer, tensor.name, TENSOR_DTYPE_F32, &shape, whole, err);
         }
     }
-    return STATUS_OK;
+    return status;
 }
 
 static enum status record_saved(struct trainer *trainer, const struct checkpoint_written *written,
@@ -152,27 +211,13 @@ static enum status record_saved(struct trainer *trainer, const struct checkpoint
     return records_append(&trainer->records, "checkpoint", trainer->progress.step, fields, err);
 }
 
-enum status snapshot_save(struct trainer *trainer, struct error *err)
+/* Rank 0's part after the tensors. */
+static enum status commit(struct trainer *trainer, struct checkpoint_writer *writer,
+                          int64_t start_ns, struct error *err)
 {
-    struct checkpoint_writer *writer = NULL;
     struct checkpoint_written written;
-    int64_t start_ns = sys_monotonic_ns();
-    json_t *meta = NULL;
 
-    enum status status = describe(trainer, &meta, err);
-    if (!status) {
-        status =
-            checkpoint_writer_begin(&writer, trainer->store, trainer->progress.step, meta, err);
-    }
-    if (!status) {
-        status = write_tensors(trainer, writer, err);
-    }
-    if (!status) {
-        status = checkpoint_writer_commit(writer, &written, err);
-        writer = NULL; /* the commit took it */
-    }
-    checkpoint_writer_destroy(writer);
-    json_decref(meta);
+    enum status status = checkpoint_writer_commit(writer, &written, err);
     if (!status) {
         double ms = (double)(sys_monotonic_ns() - start_ns) * 1e-6;
         status = record_saved(trainer, &written, ms, err);
@@ -180,6 +225,30 @@ enum status snapshot_save(struct trainer *trainer, struct error *err)
     if (!status) {
         status = store_retain(trainer->store, (int)trainer->spec->checkpoint.keep_last, NULL, err);
     }
+    return status;
+}
+
+enum status snapshot_save(struct trainer *trainer, enum status ready, struct error *err)
+{
+    struct checkpoint_writer *writer = NULL;
+    int64_t start_ns = sys_monotonic_ns();
+    json_t *meta = NULL;
+
+    enum status status = ready;
+    if (is_root(trainer) && !status) {
+        status = describe(trainer, &meta, err);
+    }
+    if (is_root(trainer) && !status) {
+        status =
+            checkpoint_writer_begin(&writer, trainer->store, trainer->progress.step, meta, err);
+    }
+    status = write_tensors(trainer, writer, status, err);
+    if (is_root(trainer) && !status) {
+        status = commit(trainer, writer, start_ns, err);
+        writer = NULL; /* the commit took it */
+    }
+    checkpoint_writer_destroy(writer);
+    json_decref(meta);
     return status;
 }
 
@@ -240,22 +309,28 @@ static enum status load_progress(struct trainer *trainer, int64_t step, const js
                   : learner_set_state(trainer->learner, json_object_get(meta, "learner"), err);
 }
 
+/* whole[elements] <- the tensor as the checkpoint has it. */
+static enum status read_tensor(struct checkpoint *checkpoint, const struct learner_tensor *tensor,
+                               float *whole, struct error *err)
+{
+    const struct tensor_shape shape = shape_of(tensor);
+    const struct tensor_info *info = checkpoint_find(checkpoint, tensor->name);
+
+    if (info == NULL || info->dtype != TENSOR_DTYPE_F32 ||
+        !tensor_shape_equal(&info->shape, &shape)) {
+        return error_set(err, STATUS_CORRUPT, "tensor '%s' is %s", tensor->name,
+                         info == NULL ? "not there" : "of another type or shape");
+    }
+    return checkpoint_read_tensor(checkpoint, tensor->name, whole, info->bytes, err);
+}
+
 /* The first count of the learner's tensors. */
 static enum status read_tensors(struct learner *learner, struct checkpoint *checkpoint,
                                 int64_t count, struct error *err)
 {
     for (int64_t i = 0; i < count; i++) {
         struct learner_tensor tensor = learner_tensor(learner, i);
-        struct tensor_shape shape = shape_of(&tensor);
-        const struct tensor_info *info = checkpoint_find(checkpoint, tensor.name);
-
-        if (info == NULL || info->dtype != TENSOR_DTYPE_F32 ||
-            !tensor_shape_equal(&info->shape, &shape)) {
-            return error_set(err, STATUS_CORRUPT, "tensor '%s' is %s", tensor.name,
-                             info == NULL ? "not there" : "of another type or shape");
-        }
-        enum status status =
-            checkpoint_read_tensor(checkpoint, tensor.name, tensor.data, info->bytes, err);
+        enum status status = read_tensor(checkpoint, &tensor, tensor.data, err);
         if (status) {
             return status;
         }
@@ -294,7 +369,10 @@ static enum status load_from(struct trainer *trainer, struct checkpoint *checkpo
 
     enum status status = check_identity(trainer, meta, err);
     if (!status) {
-        status = snapshot_read_tensors(trainer->learner, checkpoint, err);
+        /* Moments that ranks share are read in snapshot_share. */
+        status = learner_params(trainer->learner)->shard_world > 1
+                     ? snapshot_read_values(trainer->learner, checkpoint, err)
+                     : snapshot_read_tensors(trainer->learner, checkpoint, err);
     }
     if (!status) {
         status = load_progress(trainer, step, meta, err);
@@ -335,7 +413,7 @@ enum status snapshot_load(struct trainer *trainer, struct error *err)
         status = store_begin(trainer->store, trainer->records.attempt,
                              checkpoint == NULL ? NULL : checkpoint_ref_of(checkpoint), err);
     }
-    checkpoint_close(checkpoint);
+    trainer->resumed_from = checkpoint;
     return status;
 }
 
@@ -351,6 +429,44 @@ static enum status share_tensors(struct trainer *trainer, int64_t count, struct 
         }
     }
     return STATUS_OK;
+}
+
+/* Every rank gets its part of a tensor that rank 0 reads. */
+static enum status share_moment(struct trainer *trainer, int64_t index, struct error *err)
+{
+    const struct learner_tensor tensor = learner_tensor(trainer->learner, index);
+    float *room = borrow_gradients(trainer);
+    enum status status = STATUS_OK;
+
+    if (is_root(trainer)) {
+        status = read_tensor(trainer->resumed_from, &tensor, room, err);
+        if (!status && tensor.count > 0) {
+            memcpy(tensor.data, room + tensor.first, (size_t)tensor.count * sizeof *room);
+        }
+    }
+    for (int rank = 1; rank < dist_world(trainer->dist) && !status; rank++) {
+        int64_t first = 0;
+        int64_t count = 0;
+        learner_tensor_slice(trainer->learner, index, rank, &first, &count);
+        float *part = is_root(trainer) ? room + first : tensor.data;
+        status = dist_move(trainer->dist, part, (size_t)count, 0, rank, err);
+    }
+    return status;
+}
+
+static enum status share_learner(struct trainer *trainer, struct error *err)
+{
+    const struct param_table *params = learner_params(trainer->learner);
+    const int64_t count = learner_tensor_count(trainer->learner);
+
+    if (params->shard_world == 1) {
+        return share_tensors(trainer, count, err);
+    }
+    enum status status = share_tensors(trainer, params->count, err);
+    for (int64_t i = params->count; i < count && !status; i++) {
+        status = share_moment(trainer, i, err);
+    }
+    return status;
 }
 
 /* Takes over what rank 0 has in share_state. */
@@ -373,15 +489,15 @@ static enum status take_state(struct trainer *trainer, const char *text, size_t 
 /* The scalars of the state of learner and guard, as the text of their JSON. */
 static enum status share_state(struct trainer *trainer, struct error *err)
 {
-    bool is_root = dist_rank(trainer->dist) == 0;
+    const bool is_first = is_root(trainer);
     struct bytes text = {0};
-    json_t *state = is_root ? json_pack("{s:o, s:o}", "learner", learner_state(trainer->learner),
-                                        "guard", guard_state(&trainer->guard))
-                            : NULL;
+    json_t *state = is_first ? json_pack("{s:o, s:o}", "learner", learner_state(trainer->learner),
+                                         "guard", guard_state(&trainer->guard))
+                             : NULL;
     uint64_t size = 0;
     enum status status = STATUS_OK;
 
-    if (is_root) {
+    if (is_first) {
         json_canonical(&text, state);
         size = text.size;
         status = bytes_status(&text, "the run's state", err);
@@ -389,13 +505,13 @@ static enum status share_state(struct trainer *trainer, struct error *err)
     if (!status) {
         status = dist_broadcast(trainer->dist, &size, sizeof size, 0, err);
     }
-    if (!status && !is_root && !bytes_reserve(&text, size)) {
+    if (!status && !is_first && !bytes_reserve(&text, size)) {
         status = error_set(err, STATUS_NO_MEMORY, "no memory for the run's state");
     }
     if (!status) {
         status = dist_broadcast(trainer->dist, text.data, size, 0, err);
     }
-    if (!status && !is_root) {
+    if (!status && !is_first) {
         status = take_state(trainer, text.data, size, err);
     }
     json_decref(state);
@@ -409,12 +525,14 @@ enum status snapshot_share(struct trainer *trainer, struct error *err)
         dist_broadcast(trainer->dist, &trainer->progress, sizeof trainer->progress, 0, err);
 
     if (!status && trainer->progress.is_resumed) {
-        status = share_tensors(trainer, learner_tensor_count(trainer->learner), err);
+        status = share_learner(trainer, err);
         status = status ? status : share_state(trainer, err);
         learner_write_weights(trainer->learner);
     } else if (!status && trainer->spec->model.from != NULL) {
         status = share_tensors(trainer, learner_params(trainer->learner)->count, err);
         learner_write_weights(trainer->learner);
     }
+    checkpoint_close(trainer->resumed_from);
+    trainer->resumed_from = NULL;
     return status ? status : backend_finish(trainer->backend, err);
 }

@@ -31,8 +31,9 @@ MUST_USE enum status snapshot_options(struct learner_options *out, const json_t 
                                       struct error *err);
 
 /* Writes a durable checkpoint of trainer->progress, appends its record, and drops those that
- * checkpoint.keep_last lets go. Rank 0. */
-MUST_USE enum status snapshot_save(struct trainer *trainer, struct error *err);
+ * checkpoint.keep_last lets go: rank 0, unless ready is already a failure, which is then returned.
+ * The other ranks send their shards of the optimizer's state. Collective. */
+MUST_USE enum status snapshot_save(struct trainer *trainer, enum status ready, struct error *err);
 
 /* Loads the newest checkpoint that verifies into rank 0's learner and progress, and begins this
  * attempt's generation. Each one that is damaged is skipped with a warning on record; where none is
@@ -40,8 +41,8 @@ MUST_USE enum status snapshot_save(struct trainer *trainer, struct error *err);
  * data or another tokenizer. */
 MUST_USE enum status snapshot_load(struct trainer *trainer, struct error *err);
 
-/* The other ranks take over rank 0's progress and, where resumed, its learner's state; of a run
- * that begins with a checkpoint (model.from), the parameters. */
+/* Collective: the other ranks take over rank 0's progress and, where resumed, its learner's state;
+ * of a run that begins with a checkpoint (model.from), the parameters. */
 MUST_USE enum status snapshot_share(struct trainer *trainer, struct error *err);
 
 /* Fills the values of the learner's tensors, and not the moments, from a checkpoint. */

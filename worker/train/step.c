@@ -9,6 +9,7 @@
 #include "proto/base/sys.h"
 #include "worker/dist/dist.h"
 #include "worker/method/learner.h"
+#include "worker/model/param_shard.h"
 #include "worker/ops/backend.h"
 #include "worker/train/process.h"
 #include "worker/train/trainer.h"
@@ -113,6 +114,28 @@ static enum status exchange(struct trainer *trainer, struct share *share, struct
     return status;
 }
 
+/* ZeRO-1: every rank has updated its part of the parameters; all get all of it. */
+static enum status share_update(struct trainer *trainer, struct error *err)
+{
+    const struct param_table *table = learner_params(trainer->learner);
+    enum status status = STATUS_OK;
+
+    learner_stage_update(trainer->learner);
+    for (enum param_shard_part part = 0; part < PARAM_SHARD_PARTS && !status; part++) {
+        for (int rank = 0; rank < table->shard_world; rank++) {
+            int64_t first = 0;
+            int64_t count = 0;
+            param_shard_range(table, rank, part, &first, &count);
+            trainer->shard_firsts[rank] = (size_t)first;
+            trainer->shard_counts[rank] = (size_t)count;
+        }
+        status = dist_gather(trainer->dist, table->grads, trainer->shard_firsts,
+                             trainer->shard_counts, err);
+    }
+    learner_take_update(trainer->learner);
+    return status;
+}
+
 /* One NaN for all: which one a sum gives is up to the compiler. */
 static double canonical(double value)
 {
@@ -134,6 +157,12 @@ static enum status update(struct trainer *trainer, struct step_report *report, s
         return status;
     }
     report->is_skipped = !isfinite(report->grad_norm);
+    if (!report->is_skipped && learner_params(trainer->learner)->shard_world > 1) {
+        status = share_update(trainer, err);
+        if (status) {
+            return status;
+        }
+    }
     if (!report->is_skipped) {
         trainer->progress.loss = report->loss;
         report->has_spike = guard_take_loss(&trainer->guard, report->loss, &report->spike);
@@ -150,8 +179,16 @@ static enum status merge(struct trainer *trainer, struct merge_report *report, s
     if (status) {
         return status;
     }
-    return learner_merge(trainer->learner, trainer->tokens, trainer->corpus->sequence_length,
-                         report, err);
+    status = learner_merge(trainer->learner, trainer->tokens, trainer->corpus->sequence_length,
+                           report, err);
+    if (!status && learner_params(trainer->learner)->shard_world > 1) {
+        double counts[2] = {(double)report->moments_nonzero_before,
+                            (double)report->moments_nonzero_after};
+        status = dist_sum_doubles(trainer->dist, counts, 2, err);
+        report->moments_nonzero_before = (int64_t)counts[0];
+        report->moments_nonzero_after = (int64_t)counts[1];
+    }
+    return status;
 }
 
 static void take_receipt(struct progress *progress, const struct step_report *report)

@@ -52,7 +52,8 @@ static bool is_root(const struct trainer *trainer)
 }
 
 /* Rank 0 writes a checkpoint of the step just done, once its records are on the disk: what a
- * checkpoint continues is always told. All ranks learn how it went. */
+ * checkpoint continues is always told. The others bring what only they have. All ranks learn how it
+ * went. */
 static enum status checkpoint(struct trainer *trainer, enum status recorded, bool *together,
                               struct error *err)
 {
@@ -60,8 +61,8 @@ static enum status checkpoint(struct trainer *trainer, enum status recorded, boo
 
     if (is_root(trainer) && !status) {
         status = records_sync(&trainer->records, err);
-        status = status ? status : snapshot_save(trainer, err);
     }
+    status = snapshot_save(trainer, status, err);
     *together = true;
     trainer->request.checkpoint = false;
     return dist_agree(trainer->dist, status, NULL, err);

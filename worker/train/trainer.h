@@ -22,6 +22,7 @@
 
 #include "proto/base/digest.h"
 #include "proto/base/error.h"
+#include "proto/base/limits.h"
 #include "proto/spec/train_spec.h"
 #include "worker/method/method.h"
 #include "worker/optim/schedule.h"
@@ -34,6 +35,7 @@
 #include "worker/train/run_folder.h"
 
 struct backend;
+struct checkpoint;
 struct dist;
 struct learner;
 struct store;
@@ -93,6 +95,10 @@ struct trainer {
     struct request request;
     int64_t start_ns; /* when this attempt began to train */
     uint32_t *tokens; /* [micro][T + 1]: a micro-batch */
+    size_t
+        shard_firsts[RANKS_MAX]; /* where the shards of all ranks are, while they are exchanged */
+    size_t shard_counts[RANKS_MAX];
+    struct checkpoint *resumed_from; /* open until its moments were shared; else NULL */
 
     /* Rank 0's. */
     struct run_folder folder;
