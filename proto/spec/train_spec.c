@@ -41,6 +41,12 @@ static const char *const deterministic_words[] = {
     [COMPUTE_DETERMINISTIC_RUN] = "run",
     [COMPUTE_DETERMINISTIC_WORLD] = "world",
 };
+static const char *const overlap_words[] = {
+    [LAUNCH_OVERLAP_AUTO] = "auto",
+    [LAUNCH_OVERLAP_OFF] = "off",
+    [LAUNCH_OVERLAP_POLL] = "poll",
+    [LAUNCH_OVERLAP_THREAD] = "thread",
+};
 #define COUNT_OF(words) (sizeof(words) / sizeof(words)[0])
 
 const char *method_name_text(enum method_name name)
@@ -206,6 +212,8 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->seed = (uint64_t)json_get_int(spec, "seed", 0);
     out->launch.ranks = int_at(spec, "launch", "ranks");
     out->launch.threads_per_rank = int_at(spec, "launch", "threads_per_rank");
+    out->launch.overlap = word_index(json_object_get(spec, "launch"), "overlap", overlap_words,
+                                     COUNT_OF(overlap_words));
     out->launch.zero = int_at(spec, "launch", "zero");
     out->checkpoint.every = int_at(spec, "checkpoint", "every");
     out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");

@@ -29,6 +29,13 @@ enum compute_backend { COMPUTE_BACKEND_AUTO, COMPUTE_BACKEND_CPU };
 enum compute_dtype { COMPUTE_DTYPE_AUTO, COMPUTE_DTYPE_FP32 };
 /* What a run's bits do not depend on: threads, and with WORLD the number of ranks as well. */
 enum compute_deterministic { COMPUTE_DETERMINISTIC_RUN, COMPUTE_DETERMINISTIC_WORLD };
+/* How gradients are summed over ranks: after the backward pass, or while it runs. */
+enum launch_overlap {
+    LAUNCH_OVERLAP_AUTO,
+    LAUNCH_OVERLAP_OFF,
+    LAUNCH_OVERLAP_POLL,
+    LAUNCH_OVERLAP_THREAD,
+};
 /* Parts of a step that are summed apart with deterministic: world. */
 #define SPEC_LANES 4
 enum text_format { TEXT_FORMAT_AUTO, TEXT_FORMAT_MEDLINE, TEXT_FORMAT_JSONL, TEXT_FORMAT_TEXT };
@@ -114,6 +121,7 @@ struct train_spec {
         int64_t ranks;
         int64_t threads_per_rank;
         int64_t zero; /* 1: ranks share the optimizer's state */
+        enum launch_overlap overlap;
     } launch;
     struct {
         int64_t every;

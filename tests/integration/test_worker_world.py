@@ -106,6 +106,22 @@ class World(training.Case):
             json.loads(training.manifests(mixed)[24].read_text())["tensors"],
             json.loads(training.manifests(straight)[24].read_text())["tensors"])
 
+    def test_overlap_changes_no_bit(self):
+        """Summed behind the backward pass, polled in it, by a thread: with and without lanes."""
+        for ranks, compute, method in ((2, {"deterministic": "world"}, "remora"), (3, {}, "full"),
+                                       (3, {}, "remora")):
+            results = []
+            for overlap in ("off", "poll", "thread"):
+                spec = self.spec(method, compute=compute, batch={"global": 24, "micro": 1},
+                                 steps=16, checkpoint={"every": 100},
+                                 launch={"ranks": ranks, "overlap": overlap})
+                run = self.folder / f"run-{ranks}-{method}-{overlap}"
+                self.train(spec, run, ranks=ranks)
+                self.assertEqual(training.records(run, "start")[0]["overlap"], overlap)
+                results.append(self.of(run))
+            self.assertEqual(results[1], results[0])
+            self.assertEqual(results[2], results[0])
+
     def test_three_ranks_have_no_lanes(self):
         text = self.train(self.spec("full"), self.folder / "run", ranks=3, code=2)
         self.assertIn("launch.ranks: 3 ranks cannot share the 4 lanes", text)

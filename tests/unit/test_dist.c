@@ -3,6 +3,7 @@
  */
 #include "tests/support/test.h"
 #include "worker/dist/dist.h"
+#include "worker/dist/reduction.h"
 
 static struct dist *world;
 
@@ -109,6 +110,66 @@ static void all_ranks_learn_the_lowest_failing_ranks_error(void **state)
     }
 }
 
+/* Ranges of a buffer in any order, summed while they are added; gaps are left alone. */
+static void reduce_and_check(bool with_thread, int rounds)
+{
+    static const size_t counts[] = {3, (1 << 20) - 1, 1, 0, 2500000, (1 << 20), 17, 900000, 64, 5};
+    const size_t range_count = sizeof counts / sizeof counts[0];
+    struct dist_reduction *reduction = NULL;
+    struct error err;
+    size_t firsts[16];
+    size_t total = 1;
+
+    for (size_t r = range_count; r-- > 0;) { /* the last range lies first */
+        firsts[r] = total;
+        total += counts[r] + 1;
+    }
+    float *values = malloc(total * sizeof *values);
+    assert_ok(dist_reduction_create(&reduction, world, with_thread, range_count, &err), &err);
+    for (int round = 0; round < rounds; round++) {
+        const size_t last = round == 1 ? 0 : range_count; /* one of nothing */
+        for (size_t i = 0; i < total; i++) {
+            values[i] = value_at(dist_rank(world), i + (size_t)round);
+        }
+        dist_reduction_start(reduction, values);
+        for (size_t r = 0; r < last; r++) {
+            dist_reduction_add(reduction, firsts[r], counts[r]);
+            dist_reduction_poll(reduction);
+        }
+        assert_ok(dist_reduction_finish(reduction, &err), &err);
+        for (size_t r = 0; r < last; r++) {
+            for (size_t i = firsts[r]; i < firsts[r] + counts[r]; i++) {
+                const float expected = sum_by_pairs(i + (size_t)round, 0, 8);
+                assert_memory_equal(&values[i], &expected, sizeof expected);
+            }
+            const size_t gap = firsts[r] - 1;
+            assert_true(values[gap] == value_at(dist_rank(world), gap + (size_t)round));
+        }
+        /* The world is the caller's again. */
+        double one = 1.0;
+        assert_ok(dist_sum_doubles(world, &one, 1, &err), &err);
+        assert_true(one == (double)dist_world(world));
+    }
+    dist_reduction_destroy(reduction);
+    free(values);
+}
+
+static void ranges_are_summed_while_they_are_added(void **state)
+{
+    (void)state;
+    reduce_and_check(false, 3);
+}
+
+static void a_thread_sums_ranges_while_they_are_added(void **state)
+{
+    (void)state;
+    if (!dist_may_have_thread(world)) {
+        assert_int_equal(dist_world(world), 1); /* else Open MPI grants it */
+        return;
+    }
+    reduce_and_check(true, 5);
+}
+
 /* Ranks bring ranges of different sizes, one of none. */
 static void ranges_of_all_ranks_are_gathered(void **state)
 {
@@ -183,6 +244,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(sums_add_by_pairs),
         cmocka_unit_test(doubles_add_by_pairs),
         cmocka_unit_test(broadcasts_come_from_the_root),
+        cmocka_unit_test(ranges_are_summed_while_they_are_added),
+        cmocka_unit_test(a_thread_sums_ranges_while_they_are_added),
         cmocka_unit_test(ranges_of_all_ranks_are_gathered),
         cmocka_unit_test(values_move_from_one_rank_to_another),
         cmocka_unit_test(all_ranks_learn_the_lowest_failing_ranks_error),

@@ -17,7 +17,7 @@ static const char golden[] =
     "\"evaluate\":{\"every\":100},"
     "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
-    "\"launch\":{\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
+    "\"launch\":{\"overlap\":\"auto\",\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
     "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
     "\"operator\":\"sharing\",\"r\":20},"
     "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/data/out/tokenizer.model\"},"
@@ -32,7 +32,7 @@ static const char golden[] =
     "\"steps\":600,"
     "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "7d16da91d2982695e74a8f0ff019b3d1ed9d6dd0e867c7aebfca05252c06167a";
+    "bc5266ba0b9d1f71bf5dff1754179967d65881777a4c3b7e5011e57b503acf82";
 
 static json_t *parsed(const char *yaml)
 {

@@ -10,8 +10,7 @@ enum { TAG_PART = 1, TAG_SUM = 2, TAG_GATHER = 3, TAG_MOVE = 4 };
 /* Looks at an agreement before a waiting rank begins to sleep: some tens of microseconds. */
 #define LOOKS_AWAKE 1000
 
-/* Of a bucket of count values, rank owner sums the values from *first on; returns how many. */
-static size_t segment_of(const struct dist *dist, size_t count, int owner, size_t *first)
+size_t dist_segment(const struct dist *dist, size_t count, int owner, size_t *first)
 {
     size_t world = (size_t)dist->world;
     size_t size = (count + world - 1) / world;
@@ -36,13 +35,13 @@ static enum status scatter_parts(struct dist *dist, const float *values, size_t 
                                  struct error *err)
 {
     size_t own_first = 0;
-    size_t own_count = segment_of(dist, count, dist->rank, &own_first);
+    size_t own_count = dist_segment(dist, count, dist->rank, &own_first);
     int posted = 0;
     int code = MPI_SUCCESS;
 
     for (int peer = 0; peer < dist->world && code == MPI_SUCCESS; peer++) {
         size_t first = 0;
-        size_t size = segment_of(dist, count, peer, &first);
+        size_t size = dist_segment(dist, count, peer, &first);
 
         if (peer == dist->rank) {
             continue;
@@ -59,35 +58,34 @@ static enum status scatter_parts(struct dist *dist, const float *values, size_t 
     return finish(dist, posted, code, "reduce-scatter", err);
 }
 
-/* own[count] <- (scratch[0] + scratch[1]) + …, with own itself at this rank's place. */
-static void add_by_pairs(struct dist *dist, float *own, size_t count)
+void dist_add_segment(const struct dist *dist, float *scratch, float *own, size_t count)
 {
     const size_t world = (size_t)dist->world;
 
-    memcpy(dist->scratch + (size_t)dist->rank * dist->segment_floats, own, count * sizeof *own);
+    memcpy(scratch + (size_t)dist->rank * dist->segment_floats, own, count * sizeof *own);
     for (size_t distance = 1; distance < world; distance *= 2) {
         for (size_t rank = 0; rank + distance < world; rank += 2 * distance) {
-            float *sum = dist->scratch + rank * dist->segment_floats;
+            float *sum = scratch + rank * dist->segment_floats;
             const float *part = sum + distance * dist->segment_floats;
             for (size_t i = 0; i < count; i++) {
                 sum[i] += part[i];
             }
         }
     }
-    memcpy(own, dist->scratch, count * sizeof *own);
+    memcpy(own, scratch, count * sizeof *own);
 }
 
 /* Every rank sends its summed segment to the others. */
 static enum status gather_sums(struct dist *dist, float *values, size_t count, struct error *err)
 {
     size_t own_first = 0;
-    size_t own_count = segment_of(dist, count, dist->rank, &own_first);
+    size_t own_count = dist_segment(dist, count, dist->rank, &own_first);
     int posted = 0;
     int code = MPI_SUCCESS;
 
     for (int peer = 0; peer < dist->world && code == MPI_SUCCESS; peer++) {
         size_t first = 0;
-        size_t size = segment_of(dist, count, peer, &first);
+        size_t size = dist_segment(dist, count, peer, &first);
 
         if (peer == dist->rank) {
             continue;
@@ -113,11 +111,11 @@ enum status dist_sum(struct dist *dist, float *values, size_t count, struct erro
         float *bucket = values + done;
         size_t size = count - done < BUCKET_FLOATS ? count - done : BUCKET_FLOATS;
         size_t own_first = 0;
-        size_t own_count = segment_of(dist, size, dist->rank, &own_first);
+        size_t own_count = dist_segment(dist, size, dist->rank, &own_first);
 
         enum status status = scatter_parts(dist, bucket, size, err);
         if (!status) {
-            add_by_pairs(dist, bucket + own_first, own_count);
+            dist_add_segment(dist, dist->scratch, bucket + own_first, own_count);
             status = gather_sums(dist, bucket, size, err);
         }
         if (status) {

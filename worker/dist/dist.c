@@ -58,11 +58,13 @@ static enum status join(struct dist *dist, struct error *err)
 {
     int level = MPI_THREAD_SINGLE;
 
-    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    /* More than FUNNELED only for reductions with a thread; without it those are polled. */
+    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level);
     if (code != MPI_SUCCESS) {
         return error_from_mpi(err, code, "initialise");
     }
     dist->owns_mpi = true;
+    dist->thread_level = level;
     if (level < MPI_THREAD_FUNNELED) {
         return error_set(err, STATUS_UNSUPPORTED, "MPI grants no thread beside its own");
     }

@@ -12,7 +12,7 @@
  *
  * Errors:  a message that cannot be passed is STATUS_IO. A rank that is lost is not reported: the
  *          launcher ends the job, and the others wait until it does.
- * Threads: MPI_THREAD_FUNNELED. The thread that opened the world makes every call.
+ * Threads: the thread that opened the world makes every call, but for what reduction.h says.
  */
 #pragma once
 

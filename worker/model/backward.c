@@ -11,6 +11,7 @@ static void group_backward(const struct model *model, int64_t index, enum linear
 
     model->group_grad(model->group_grad_context, index, group, dy, x, N);
     backend->op->gemm(backend, dx, dy, model->layers[index].weight[group], &shape);
+    model_tell_backward(model, index, false);
 }
 
 /* dx is the gradient of the block's output, and becomes that of its input. */
@@ -67,6 +68,7 @@ void model_backward(struct model *model, int64_t B, int64_t T)
     for (int64_t i = config->num_hidden_layers - 1; i >= 0; i--) {
         mlp_block(model, i, N);
         attention_block(model, i, B, T);
+        model_tell_backward(model, i, true);
     }
     backend->op->embedding_backward(backend, model->dembedding, model->dx, model->inputs, N, C);
 }

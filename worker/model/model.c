@@ -146,6 +146,12 @@ void model_set_group_grad(struct model *model, model_group_grad_fn *group_grad, 
     model->group_grad_context = context;
 }
 
+void model_set_backward_hook(struct model *model, model_backward_fn *hook, void *context)
+{
+    model->backward_hook = hook;
+    model->backward_context = context;
+}
+
 /* Splits rows of T + 1 tokens into T inputs and the T targets that follow them. */
 static void take_tokens(struct model *model, const uint32_t *tokens, int64_t B, int64_t T)
 {

@@ -55,6 +55,12 @@ float *model_weight(const struct model *model, int64_t layer, enum linear linear
 /* Who gets (X, dY); set before the first backward. */
 void model_set_group_grad(struct model *model, model_group_grad_fn *group_grad, void *context);
 
+/* Called in the backward pass: after each matrix product of a layer (is_final false: time to look
+ * after something else), and when the gradients of a layer are final. What lies before the first
+ * layer or behind the last one is final with model_forward_backward, or the last layer. */
+typedef void model_backward_fn(void *context, int64_t layer, bool is_final);
+void model_set_backward_hook(struct model *model, model_backward_fn *hook, void *context);
+
 /*
  * One micro-batch: tokens[B, T + 1] in rows, of which T are inputs and the last T targets. Adds
  * grad_scale × the gradient of the sum over all B T cross-entropies to the gradients of all

@@ -32,6 +32,8 @@ struct model {
     struct model_options options;
     model_group_grad_fn *group_grad;
     void *group_grad_context;
+    model_backward_fn *backward_hook; /* NULL: none */
+    void *backward_context;
 
     const float *embedding; /* [V,C] */
     const float *norm;      /* [C] */
@@ -61,6 +63,14 @@ struct model {
 void model_forward(struct model *model, int64_t B, int64_t T);
 /* From dnormed, the gradient of x_norm, to those of all parameters but the head's. */
 void model_backward(struct model *model, int64_t B, int64_t T);
+
+/* Tells the hook, where there is one. */
+static inline void model_tell_backward(const struct model *model, int64_t layer, bool is_final)
+{
+    if (model->backward_hook != NULL) {
+        model->backward_hook(model->backward_context, layer, is_final);
+    }
+}
 
 /* How q, k, v lie in their common buffer. */
 struct attention_shape model_attention_shape(const struct model_config *config, int64_t B,

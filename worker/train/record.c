@@ -11,6 +11,7 @@
 #include "worker/method/learner.h"
 #include "worker/ops/backend.h"
 #include "worker/train/documents.h"
+#include "worker/train/overlap.h"
 #include "worker/train/trainer.h"
 
 /* Weight of the newest step in the smoothed time of a step. */
@@ -167,6 +168,8 @@ enum status trainer_record_start(struct trainer *trainer, struct error *err)
 
     (void)json_object_set_new(fields, "resumed_from",
                               is_resumed ? json_integer(trainer->progress.step) : json_null());
+    (void)json_object_set_new(fields, "overlap", json_string(overlap_name(trainer->overlap)));
+    (void)json_object_set_new(fields, "zero", json_integer((json_int_t)trainer->spec->launch.zero));
     (void)json_object_set_new(fields, "dtype", json_string(RUN_DTYPE));
     (void)json_object_set_new(fields, "isa", json_string(trainer->backend->isa));
     (void)json_object_set_new(fields, "onednn", json_string(trainer->backend->gemm_library));

@@ -16,6 +16,7 @@
 #include "worker/method/learner.h"
 #include "worker/ops/backend.h"
 #include "worker/train/origin.h"
+#include "worker/train/overlap.h"
 #include "worker/train/process.h"
 #include "worker/train/snapshot.h"
 #include "worker/train/sources.h"
@@ -197,6 +198,10 @@ static enum status build_learner(struct run *run, struct error *err)
     if (status) {
         return status;
     }
+    status = overlap_create(&trainer->overlap, run->dist, trainer->learner, &run->spec, err);
+    if (status) {
+        return status;
+    }
     status = guard_init(&trainer->guard, &run->spec, err);
     if (status) {
         return status;
@@ -357,6 +362,7 @@ static void run_deinit(struct run *run)
     store_close(trainer->store);
     free(trainer->tokens);
     guard_deinit(&trainer->guard);
+    overlap_destroy(trainer->overlap);
     learner_destroy(trainer->learner);
     backend_destroy(trainer->backend);
     run_folder_close(&trainer->folder);

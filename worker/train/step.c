@@ -11,6 +11,7 @@
 #include "worker/method/learner.h"
 #include "worker/model/param_shard.h"
 #include "worker/ops/backend.h"
+#include "worker/train/overlap.h"
 #include "worker/train/process.h"
 #include "worker/train/trainer.h"
 
@@ -42,12 +43,16 @@ static enum status accumulate_lane(struct trainer *trainer, int64_t step, int64_
     const int64_t batch = trainer->spec->batch.global;
     const int64_t end = lanes_start(&trainer->lanes, lane + 1, batch);
     const double targets = (double)batch * (double)trainer->corpus->sequence_length;
+    const bool is_last = lane + 1 == trainer->lanes.first + trainer->lanes.own;
 
     *loss_sum = 0.0;
     for (int64_t i = lanes_start(&trainer->lanes, lane, batch); i < end; i += micro) {
         enum status status = corpus_batch(trainer->corpus, step, i, micro, trainer->tokens, err);
         if (status) {
             return status;
+        }
+        if (trainer->overlap != NULL && is_last && i + micro >= end) {
+            overlap_start(trainer->overlap, trainer->lanes.own - 1);
         }
         *loss_sum +=
             learner_forward_backward(trainer->learner, trainer->tokens, micro, 1.0 / targets);
@@ -63,7 +68,6 @@ static enum status accumulate(struct trainer *trainer, int64_t step, struct shar
     const struct lanes *lanes = &trainer->lanes;
     double losses[SPEC_LANES];
     uint32_t batch_sum = 0;
-    int64_t count = 0;
 
     learner_zero_grads(trainer->learner);
     for (int64_t i = 0; i < lanes->own; i++) {
@@ -76,18 +80,29 @@ static enum status accumulate(struct trainer *trainer, int64_t step, struct shar
             learner_end_lane(trainer->learner, i);
         }
     }
-    (void)learner_grads(trainer->learner, &count);
-    learner_join_lane(trainer->learner, lanes->own - 1, 0, count);
     share->loss_sum = dist_add_pairs(losses, (size_t)lanes->own, 1);
     share->batch_sum = (double)batch_sum;
     return backend_finish(trainer->backend, err);
 }
 
-/* Adds up gradients and shares over ranks; what one rank was asked for, all learn here. */
-static enum status exchange(struct trainer *trainer, struct share *share, struct error *err)
+/* The gradients' sum over this rank's lanes and all ranks; or the rest of it, where the backward
+ * pass has begun with it. */
+static enum status sum_gradients(struct trainer *trainer, struct error *err)
 {
     int64_t count = 0;
     float *grads = learner_grads(trainer->learner, &count);
+
+    if (trainer->overlap != NULL) {
+        return overlap_finish(trainer->overlap, err);
+    }
+    learner_join_lane(trainer->learner, trainer->lanes.own - 1, 0, count);
+    enum status status = backend_finish(trainer->backend, err);
+    return status ? status : dist_sum(trainer->dist, grads, (size_t)count, err);
+}
+
+/* Adds up gradients and shares over ranks; what one rank was asked for, all learn here. */
+static enum status exchange(struct trainer *trainer, struct share *share, struct error *err)
+{
     struct reporter_control control = reporter_take_control(trainer->reporter);
     const double max_time_s = trainer->spec->stop.max_time_s;
     const bool time_is_up =
@@ -100,7 +115,7 @@ static enum status exchange(struct trainer *trainer, struct share *share, struct
         time_is_up ? 1.0 : 0.0,
     };
 
-    enum status status = dist_sum(trainer->dist, grads, (size_t)count, err);
+    enum status status = sum_gradients(trainer, err);
     if (!status) {
         status = dist_sum_doubles(trainer->dist, shared, 5, err);
     }

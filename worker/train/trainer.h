@@ -38,6 +38,7 @@ struct backend;
 struct checkpoint;
 struct dist;
 struct learner;
+struct overlap;
 struct store;
 
 /* What `dtype: auto` is on a CPU. */
@@ -87,6 +88,7 @@ struct trainer {
     const struct corpus *corpus;
     struct backend *backend;
     struct learner *learner;
+    struct overlap *overlap; /* NULL: gradients are summed after the backward pass */
     struct schedule schedule;
     struct lanes lanes;
     int64_t steps; /* N */
