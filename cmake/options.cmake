@@ -19,7 +19,7 @@ if(REMORA_SANITIZE)
     target_compile_options(remora_options INTERFACE
         $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${REMORA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
     target_link_options(remora_options INTERFACE -fsanitize=${REMORA_SANITIZE})
-    if(REMORA_SANITIZE MATCHES address)
+    if(REMORA_SANITIZE MATCHES "address|thread")
         target_sources(remora_options INTERFACE
             $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${PROJECT_SOURCE_DIR}/tests/support/sanitizer.c>)
     endif()

@@ -24,6 +24,7 @@ enum rng_purpose {
     RNG_PURPOSE_PERMUTATION = 4, /* reserved: permuted groups */
     RNG_PURPOSE_SYNTH = 5,       /* synthetic corpora; a = record */
     RNG_PURPOSE_TEST = 6,
+    RNG_PURPOSE_PROBE = 16, /* random vectors that measure a matrix; a = what for */
 };
 
 /* purpose in bits 56…63, a in bits 28…55 (28 bits), b in bits 0…27 (28 bits). */

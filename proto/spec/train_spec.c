@@ -218,6 +218,7 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->checkpoint.every = int_at(spec, "checkpoint", "every");
     out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");
     out->evaluate.every = int_at(spec, "evaluate", "every");
+    out->evaluate.spectrum = json_get_bool(json_object_get(spec, "evaluate"), "spectrum", false);
     out->guard.max_skipped = int_at(spec, "guard", "max_skipped");
     out->guard.spike_window = int_at(spec, "guard", "spike_window");
     out->guard.spike_z = json_get_real(json_object_get(spec, "guard"), "spike_z", 0.0);

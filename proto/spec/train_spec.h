@@ -129,6 +129,7 @@ struct train_spec {
     } checkpoint;
     struct {
         int64_t every;
+        bool spectrum; /* count singular values of what was learnt */
     } evaluate;
     struct {
         int64_t max_skipped;  /* steps in a row without an update */

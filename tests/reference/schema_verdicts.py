@@ -29,10 +29,15 @@ TRAIN = {
     "optimizer": {"name": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "clip_norm": 1.0},
     "schedule": {"name": "jagged_cosine", "warmup": 60, "restart_warmup": 6, "min_lr_ratio": 0.1},
     "batch": {"global": 32, "micro": 8}, "steps": 600, "seed": 0,
-    "compute": {"backend": "auto", "dtype": "auto"}, "launch": {"ranks": 2, "threads_per_rank": 1},
-    "checkpoint": {"every": 100, "keep_last": 2}, "evaluate": {"every": 100}, "retry": {"max_attempts": 3},
+    "compute": {"backend": "auto", "dtype": "auto", "deterministic": "world"},
+    "launch": {"ranks": 2, "threads_per_rank": 1, "zero": 1, "overlap": "poll"},
+    "checkpoint": {"every": 100, "keep_last": 2}, "evaluate": {"every": 100, "spectrum": True},
+    "guard": {"max_skipped": 3, "spike_window": 50, "spike_z": 4.5},
+    "stop": {"metric": "validation_loss", "patience": 3, "min_delta": 0.01, "max_time": 60.0},
+    "retry": {"max_attempts": 3},
 }
 CONFIG = dict(copy.deepcopy(TRAIN), model={
+    "from": "/runs/a@100",
     "config": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
     "tokenizer": {"train": 400}}, method={"name": "full"}, schedule={"name": "linear", "warmup": 1})
 PREPARE = {"kind": "prepare", "name": "p", "inputs": ["/a", "/b"], "format": "jsonl", "text_field": "t",

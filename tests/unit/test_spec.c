@@ -14,7 +14,7 @@ static const char golden[] =
     "\"compute\":{\"backend\":\"auto\",\"deterministic\":\"run\",\"dtype\":\"auto\"},"
     "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/data/out/train\","
     "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/data/out/validation\"}},"
-    "\"evaluate\":{\"every\":100},"
+    "\"evaluate\":{\"every\":100,\"spectrum\":false},"
     "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
     "\"launch\":{\"overlap\":\"auto\",\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
@@ -32,7 +32,7 @@ static const char golden[] =
     "\"steps\":600,"
     "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "bc5266ba0b9d1f71bf5dff1754179967d65881777a4c3b7e5011e57b503acf82";
+    "d9ea01ae892adbea874d8ebb2cce2774b99e1b9daa0da83316e192e9f54b42d1";
 
 static json_t *parsed(const char *yaml)
 {
@@ -228,6 +228,13 @@ static void relative_paths_are_below_the_folder(void **state)
         {"kind: train\nname: x\nmodel: {tokenizer: t}\ndata: {train: [{files: [a, b]}, {shards: s}],"
          " validation: {shards: v}}",
          "/w", "{\"files\":[\"/w/a\",\"/w/b\"]},{\"shards\":\"/w/s\"}"},
+        {"kind: train\nmodel: {from: a@10}", "/w", "\"from\":\"a@10\""}, /* a job's */
+        {"kind: train\nmodel: {from: ./a@10}", "/w", "\"from\":\"/w/a@10\""},
+        {"kind: train\nmodel: {from: runs/a@10}", "/w", "\"from\":\"/w/runs/a@10\""},
+        {"kind: train\nmodel: {from: a}", "/w", "\"from\":\"/w/a\""},
+        {"kind: train\nmodel: {from: a@b}", "/w", "\"from\":\"/w/a@b\""},
+        {"kind: train\nmodel: {from: a@}", "/w", "\"from\":\"/w/a@\""},
+        {"kind: train\nmodel: {from: '@10'}", "/w", "\"from\":\"/w/@10\""},
         {"output: out", "/w", "\"output\":\"out\""}, /* of no kind: the validator will say so */
     };
     assert_int_equal(setenv("HOME", "/home/me", 1), 0);

@@ -98,6 +98,10 @@ static void defaults_are_what_the_schema_says(void **state)
     assert_int_equal(t.launch.ranks, 1);
     assert_int_equal(t.checkpoint.keep_last, 2);
     assert_int_equal(t.compute.deterministic, COMPUTE_DETERMINISTIC_RUN);
+    assert_int_equal(t.launch.zero, 0);
+    assert_int_equal(t.launch.overlap, LAUNCH_OVERLAP_AUTO);
+    assert_false(t.evaluate.spectrum);
+    assert_null(t.model.from);
     assert_int_equal(t.guard.max_skipped, 3);
     assert_int_equal(t.guard.spike_window, 100);
     assert_true(t.guard.spike_z == 6.0);

@@ -43,14 +43,41 @@ static void execute_again(void)
     bytes_deinit(&line);
 }
 
+/* OpenBLAS, where it is the system's LAPACK, reads its settings when it is loaded: those of whoever
+ * starts us would choose its kernels and threads. True when something was changed. */
+static bool forget_openblas_settings(void)
+{
+    static const char prefix[] = "OPENBLAS_";
+    bool changed = false;
+
+    for (size_t i = 0; environ[i] != NULL;) {
+        char name[128];
+        const char *end = strchr(environ[i], '=');
+        const size_t size = end == NULL ? 0 : (size_t)(end - environ[i]);
+        if (strncmp(environ[i], prefix, sizeof prefix - 1) != 0 || size >= sizeof name) {
+            i++;
+            continue;
+        }
+        memcpy(name, environ[i], size);
+        name[size] = '\0';
+        if (unsetenv(name) != 0) {
+            return changed;
+        }
+        changed = true;
+    }
+    return changed;
+}
+
 void process_tune(void)
 {
     /* Guards against a loop where exec drops part of the environment. */
     if (getenv("REMORA_TUNED") != NULL || setenv("REMORA_TUNED", "1", 1) != 0) {
         return;
     }
-    bool changed = false;
+    bool changed = forget_openblas_settings();
 
+    /* One thread of it beside ours is enough, and more would be started in every rank. */
+    changed |= set_default("OPENBLAS_NUM_THREADS", "1");
     /* Spinning threads beside a busy process cost three quarters of the speed. */
     if (getenv("OMP_WAIT_POLICY") == NULL) {
         changed |= set_default("GOMP_SPINCOUNT", "1000");

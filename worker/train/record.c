@@ -129,13 +129,20 @@ enum status trainer_record_evaluation(struct trainer *trainer, int64_t step,
 
     records_set_exact(fields, "loss", evaluation->loss);
     json_set_real(fields, "perplexity", exp(evaluation->loss));
+    if (trainer->spec->evaluate.spectrum) {
+        json_t *counts = json_object();
+        for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
+            json_set_real(counts, linear_name(linear), evaluation->spectrum[linear]);
+        }
+        (void)json_object_set_new(fields, "spectrum", counts);
+    }
     log_info("step %" PRId64 "  validation loss %.4f  perplexity %.2f", step, evaluation->loss,
              exp(evaluation->loss));
     return records_append(&trainer->records, "evaluation", step, fields, err);
 }
 
 enum status trainer_record_step(struct trainer *trainer, const struct step_report *report,
-                                const struct evaluation *evaluation, struct error *err)
+                                struct error *err)
 {
     enum status status = record_numbers(trainer, report, err);
 
@@ -147,9 +154,6 @@ enum status trainer_record_step(struct trainer *trainer, const struct step_repor
     }
     if (!status && report->has_merged) {
         status = record_merge(trainer, report->step, &report->merge, err);
-    }
-    if (!status && evaluation != NULL) {
-        status = trainer_record_evaluation(trainer, report->step, evaluation, err);
     }
     return status;
 }

@@ -10,6 +10,7 @@
 #include "worker/dist/dist.h"
 #include "worker/train/documents.h"
 #include "worker/train/snapshot.h"
+#include "worker/train/spectra.h"
 
 static const char *const run_end_names[] = {
 #define X(constant, name) [RUN_END_##constant] = name,
@@ -68,6 +69,18 @@ static enum status checkpoint(struct trainer *trainer, enum status recorded, boo
     return dist_agree(trainer->dist, status, NULL, err);
 }
 
+/* Rank 0's: the evaluation, with what only it measures. */
+static enum status record_evaluation(struct trainer *trainer, struct evaluation *evaluation,
+                                     struct error *err)
+{
+    enum status status = trainer->spec->evaluate.spectrum
+                             ? spectra_count(trainer, evaluation->spectrum, err)
+                             : STATUS_OK;
+
+    return status ? status
+                  : trainer_record_evaluation(trainer, trainer->progress.step, evaluation, err);
+}
+
 /* The state before the first step is evaluated and kept like any other. */
 static enum status begin(struct trainer *trainer, bool *together, struct error *err)
 {
@@ -80,7 +93,7 @@ static enum status begin(struct trainer *trainer, bool *together, struct error *
     }
     (void)patience_take(&trainer->progress.patience, trainer->spec, 0, evaluation.loss);
     if (is_root(trainer)) {
-        status = trainer_record_evaluation(trainer, 0, &evaluation, err);
+        status = record_evaluation(trainer, &evaluation, err);
     }
     return checkpoint(trainer, status, together, err);
 }
@@ -100,7 +113,7 @@ static bool is_at_end(const struct trainer *trainer)
 
 /* Evaluates where that is due and lets stop.patience see it; *evaluation is NULL where not. */
 static enum status evaluate(struct trainer *trainer, struct evaluation *out,
-                            const struct evaluation **evaluation, struct error *err)
+                            struct evaluation **evaluation, struct error *err)
 {
     struct progress *progress = &trainer->progress;
 
@@ -150,7 +163,7 @@ static enum status give_up(const struct trainer *trainer, const struct step_repo
 /* One step and all that its boundary asks for. */
 static enum status advance(struct trainer *trainer, bool *together, struct error *err)
 {
-    const struct evaluation *evaluated = NULL;
+    struct evaluation *evaluated = NULL;
     struct evaluation evaluation;
     struct step_report step;
 
@@ -167,7 +180,10 @@ static enum status advance(struct trainer *trainer, bool *together, struct error
         return status;
     }
     if (is_root(trainer)) {
-        status = trainer_record_step(trainer, &step, evaluated, err);
+        status = trainer_record_step(trainer, &step, err);
+        if (!status && evaluated != NULL) {
+            status = record_evaluation(trainer, evaluated, err);
+        }
     }
     if (!status && guard_is_exhausted(&trainer->guard)) {
         *together = true;

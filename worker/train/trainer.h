@@ -131,6 +131,7 @@ struct step_report {
 struct evaluation {
     double loss;
     int64_t tokens;
+    double spectrum[LINEAR_COUNT]; /* evaluate.spectrum, on rank 0 */
 };
 
 enum run_outcome { RUN_OUTCOME_SUCCEEDED, RUN_OUTCOME_STOPPED };
@@ -153,9 +154,9 @@ MUST_USE enum status trainer_step(struct trainer *trainer, struct step_report *r
 MUST_USE enum status trainer_evaluate(struct trainer *trainer, struct evaluation *out,
                                       struct error *err);
 
-/* Appends what the step did; evaluation may be NULL. */
+/* Appends what the step did. */
 MUST_USE enum status trainer_record_step(struct trainer *trainer, const struct step_report *report,
-                                         const struct evaluation *evaluation, struct error *err);
+                                         struct error *err);
 MUST_USE enum status trainer_record_evaluation(struct trainer *trainer, int64_t step,
                                                const struct evaluation *evaluation,
                                                struct error *err);
