@@ -62,11 +62,7 @@ class Continue(training.Case):
         self.train(self.spec("one", MORA), one)
         spec = self.next_spec("two", REMORA, one)
         self.train(spec, straight)
-        launch = self.launch(spec, killed)
-        harness.until("step 10", lambda: launch.process.poll() is not None
-                      or max(training.curve(killed), default=0) >= 10)
-        launch.finish()
-        launch.wait()
+        self.kill_at(spec, killed, 10)
         shutil.move(one, self.folder / "elsewhere")
         self.train(spec, killed)
         self.assertEqual(training.curve(killed), training.curve(straight))

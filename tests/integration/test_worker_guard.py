@@ -87,36 +87,55 @@ class Guard(training.Case):
 
     def test_spikes_are_measured_over_the_window_and_survive_a_resume(self):
         # Larger rates make the loss jump.
-        spec = self.tiny_spec(self.shards, steps=40, optimizer={"name": "adamw", "lr": 0.05},
-                              guard={"spike_window": 8, "spike_z": 1.0},
-                              checkpoint={"every": 7, "keep_last": 3})
+        spec = self.tiny_spec(self.shards, steps=40, optimizer={"name": "adamw", "lr": 0.1},
+                              method={"name": "full"}, schedule={"name": "constant"},
+                              guard={"spike_window": 16, "spike_z": 0.5},
+                              checkpoint={"every": 28})
         self.train(spec, self.run_folder)
         losses = [r["loss"] for r in training.records(self.run_folder, "step")]
         expected = []
-        for i in range(8, 40):
-            window = losses[i - 8:i]
+        for i in range(16, 40):
+            window = losses[i - 16:i]
             z = (losses[i] - statistics.fmean(window)) / statistics.stdev(window)
-            if z > 1.0:
+            if z > 0.5:
                 expected.append((i + 1, round(z, 6)))
         spikes = training.records(self.run_folder, "loss_spike")
         self.assertEqual([(r["step"], round(r["z"], 6)) for r in spikes], expected)
         self.assertGreater(len(expected), 0)
 
         resumed = self.folder / "resumed"
-        launch = self.launch(spec, resumed)
-        harness.until("step 16", lambda: launch.process.poll() is not None
-                      or max(training.curve(resumed), default=0) >= 16)
-        launch.finish()
-        launch.wait()
+        # Without its state, the window of an attempt that starts at step 28 is full at 44.
+        self.kill_at(spec, resumed, 29)
         self.train(spec, resumed)
+        start = training.records(resumed, "start")[-1]
+        self.assertEqual(start["resumed_from"], 28)
         self.assertEqual(training.ending(resumed), training.ending(self.run_folder))
-        effective = {(r["step"], r["z"]) for r in training.records(resumed, "loss_spike")}
-        self.assertEqual(effective, {(r["step"], r["z"]) for r in spikes})
+        again = [(r["step"], r["z"]) for r in training.records(resumed, "loss_spike")
+                 if r["attempt"] == start["attempt"]]
+        self.assertEqual(again, [(r["step"], r["z"]) for r in spikes if r["step"] > 28])
+        self.assertGreater(len(again), 0)
         metas = [json.loads(training.manifests(run)[40].read_text())["meta"]
                  for run in (self.run_folder, resumed)]
         self.assertEqual(metas[0]["guard"], metas[1]["guard"])
-        self.assertEqual(metas[0]["guard"]["losses"], losses[-8:])
+        self.assertEqual(metas[0]["guard"]["losses"], losses[-16:])
         self.assertEqual(metas[0]["patience"], metas[1]["patience"])
+
+
+    def test_spikes_and_skips_are_events_of_the_job(self):
+        daemon = self.daemon()
+        spiking = daemon.submit(self.tiny_spec(
+            self.shards, steps=40, optimizer={"name": "adamw", "lr": 0.05},
+            guard={"spike_window": 8, "spike_z": 1.0}))
+        skipping = daemon.submit(self.diverging(1000))
+        for job, kind in ((spiking, "loss_spike"), (skipping, "step_skipped")):
+            daemon.wait(job)
+            told = [e["data"]["step"] for e in daemon.events(job) if e["type"] == kind]
+            recorded = [r["step"] for r in daemon.records(job) if r["type"] == kind]
+            self.assertEqual(told, recorded)
+            self.assertGreater(len(told), 0)
+        self.assertIn("loss spike, ", daemon.remora("events", spiking).out)
+        daemon.kill()
+        self.run_program("remorad", "--state-dir", daemon.state, "--check")
 
 
 class Stop(training.Case):
@@ -151,11 +170,7 @@ class Stop(training.Case):
         spec = self.tiny_spec(self.shards, evaluate={"every": 5}, checkpoint={"every": 5},
                               steps=400, schedule={"name": "constant", "warmup": 0},
                               stop={"patience": 7, "min_delta": 100.0})
-        launch = self.launch(spec, self.run_folder)
-        harness.until("a few evaluations", lambda: launch.process.poll() is not None
-                      or max(training.curve(self.run_folder), default=0) >= 12)
-        launch.finish()
-        launch.wait()
+        self.kill_at(spec, self.run_folder, 12)
         self.train(spec, self.run_folder)
         end = training.records(self.run_folder, "end")[-1]
         self.assertEqual((end["reason"], end["step"]), ("patience", 35))

@@ -64,13 +64,11 @@ class World(training.Case):
         moved = self.folder / "moved"
         self.train(spec, straight, ranks=1)
         for ranks, until in ((4, 9), (1, 17)):
-            launch = self.launch(spec, moved, ranks=ranks)
-            harness.until(f"step {until}", lambda end=until: launch.process.poll() is not None
-                          or max(training.curve(moved), default=0) >= end)
-            launch.finish()
-            launch.wait()
+            self.kill_at(spec, moved, until, ranks=ranks)
         self.train(spec, moved, ranks=2)
-        self.assertGreaterEqual(len(training.records(moved, "start")), 2)
+        starts = training.records(moved, "start")
+        self.assertEqual([s["world"] for s in starts], [4, 1, 2])
+        self.assertTrue(all(6 <= s["resumed_from"] < 24 for s in starts[1:]))
         self.assertEqual(training.curve(moved), training.curve(straight))
         self.assertEqual(training.ending(moved), training.ending(straight))
         self.assertEqual(training.records(moved, "warning"), [])
@@ -94,12 +92,8 @@ class World(training.Case):
         straight, mixed = self.folder / "straight", self.folder / "mixed"
         self.train(self.spec("full"), straight, ranks=2)
         for ranks, zero, until in ((2, 1, 8), (4, 0, 14), (4, 1, 20)):
-            launch = self.launch(self.spec("full", launch={"ranks": ranks, "zero": zero}), mixed,
-                                 ranks=ranks)
-            harness.until(f"step {until}", lambda end=until: launch.process.poll() is not None
-                          or max(training.curve(mixed), default=0) >= end)
-            launch.finish()
-            launch.wait()
+            spec = self.spec("full", launch={"ranks": ranks, "zero": zero})
+            self.kill_at(spec, mixed, until, ranks=ranks)
         self.train(self.spec("full", launch={"ranks": 1, "zero": 1}), mixed, ranks=1)
         self.assertEqual(self.of(mixed)[:2], self.of(straight)[:2])
         self.assertEqual(

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -68,6 +69,25 @@ class Case(harness.Case):
         launch = self.launch(spec, run, *arguments, ranks=ranks)
         self.assertEqual(launch.wait(), code, launch.text())
         return launch.text()
+
+    def kill_at(self, spec, run, step, ranks=2):
+        """Trains on until that step is done, and kills all ranks; never a run that is at its end."""
+        before = self.folder / f"before-{uuid.uuid4()}"
+        before.mkdir()
+        for _ in range(20):
+            if run.exists():
+                shutil.copytree(run, before / "run")
+            launch = self.launch(spec, run, ranks=ranks)
+            harness.until(f"step {step}", lambda: launch.process.poll() is not None
+                          or max(curve(run), default=0) >= step)
+            launch.finish()
+            if records(run)[-1]["type"] != "end":
+                return
+            # It was faster than we were.
+            shutil.rmtree(run)
+            if (before / "run").exists():
+                (before / "run").rename(run)
+        self.fail("the runs end before they can be killed")
 
 
 def records(run, kind=None):

@@ -24,8 +24,8 @@ static void a_spike_is_told_once_the_window_is_full(void **state)
         double loss;
         bool is_spike;
     } steps[] = {
-        {4.0, false}, {90.0, false}, {6.0, false}, /* not full yet */
-        {4.0, false},                              /* 4, 90, 6 before */
+        {4.0, false}, {6.0, false}, {90.0, false}, /* not full yet */
+        {4.0, false},                              /* 4, 6, 90 before */
         {5.0, false}, {6.0, false},                /* the 90 has left */
         {9.0, true},                               /* 4, 5, 6: mean 5, deviation 1, z 4 */
         {9.0, false},                              /* 5, 6, 9 */
