@@ -25,7 +25,9 @@ static const struct command_option options[] = {
      .help = "text: PubMed XML(.gz), JSONL(.gz|.zst) or plain text; may be given again",
      .repeats = true},
     {.name = "model", .value = "PRESET", .help = "llama-9m … llama-7b (default: llama-20m)"},
-    {.name = "method", .value = "METHOD", .help = "full, mora or remora (default: remora)"},
+    {.name = "method",
+     .value = "METHOD",
+     .help = "full, lora, lora_plus, asylora, dora, relora, mora or remora (default)"},
     {.name = "steps", .value = "N", .help = "optimizer steps (default: 500)"},
     {.name = "vocabulary", .value = "N", .help = "pieces of the tokenizer (default: by the data)"},
     {.name = "name", .value = "NAME", .help = "of the job and its YAML (default: by the data)"},
@@ -65,18 +67,22 @@ static enum status read_model(const struct command_line *line, struct run_plan *
 static enum status read_method(const struct command_line *line, struct run_plan *plan,
                                struct error *err)
 {
-    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_MORA,
-                                               METHOD_NAME_REMORA};
     const char *name = command_text(line, "method", "remora");
+    const char *names[METHOD_NAME_COUNT];
+    size_t count = 0;
 
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (strcmp(method_name_text(methods[i]), name) == 0) {
-            plan->method = methods[i];
+    for (enum method_name method = METHOD_NAME_FULL; method < METHOD_NAME_FROZEN; method++) {
+        names[count++] = method_name_text(method);
+        if (strcmp(method_name_text(method), name) == 0) {
+            plan->method = method;
             return STATUS_OK;
         }
     }
+    const char *nearest = command_nearest(name, names, count);
     (void)error_set(err, STATUS_INVALID, "option '--method': there is no '%s'", name);
-    error_set_hint(err, "use full, mora or remora");
+    error_set_hint(
+        err, "%s%s", nearest != NULL ? "did you mean " : "use ",
+        nearest != NULL ? nearest : "full, lora, lora_plus, asylora, dora, relora, mora or remora");
     return STATUS_INVALID;
 }
 

@@ -67,7 +67,7 @@ double run_validation_fraction(int64_t text_bytes)
 
 int64_t run_steps(int64_t steps, enum method_name method)
 {
-    if (method != METHOD_NAME_REMORA) {
+    if (!method_has_cycles(method)) {
         return steps;
     }
     return (steps + RUN_CYCLES - 1) / RUN_CYCLES * RUN_CYCLES;
@@ -159,25 +159,25 @@ static json_t *method_json(const struct run_plan *plan)
 {
     /* A sixth of the hidden size keeps the proportion of r = 128 at 768. */
     json_int_t r = at_least_1(plan->model->hidden_size / 6);
-    const char *name = method_name_text(plan->method);
+    json_t *method = json_pack("{s:s}", "name", method_name_text(plan->method));
 
-    switch (plan->method) {
-    case METHOD_NAME_FULL:
-        return json_pack("{s:s}", "name", name);
-    case METHOD_NAME_MORA:
-        return json_pack("{s:s, s:I}", "name", name, "r", r);
-    case METHOD_NAME_REMORA:
-        return json_pack("{s:s, s:I, s:I}", "name", name, "r", r, "merge_every",
-                         (json_int_t)(plan->steps / RUN_CYCLES));
+    if (method_is_mora(plan->method) || method_is_lora(plan->method)) {
+        (void)json_object_set_new(method, "r", json_integer(r));
     }
-    return NULL;
+    if (method_is_lora(plan->method)) { /* Jiang et al. 2024: 64 for r = 128 */
+        (void)json_object_set_new(method, "alpha", json_real((double)r / 2.0));
+    }
+    if (method_has_cycles(plan->method)) {
+        (void)json_object_set_new(method, "merge_every", json_integer(plan->steps / RUN_CYCLES));
+    }
+    return method;
 }
 
 static json_t *schedule_json(const struct run_plan *plan)
 {
     json_int_t cycle = plan->steps / RUN_CYCLES;
 
-    if (plan->method == METHOD_NAME_REMORA) {
+    if (method_has_cycles(plan->method)) {
         return json_pack("{s:s, s:I, s:I}", "name", "jagged_cosine", "warmup", cycle / 2,
                          "restart_warmup", cycle / 10);
     }

@@ -1,37 +1,45 @@
 #include "client/spec_summary.h"
 
-#include <math.h>
-
 #include "proto/base/digest.h"
 #include "proto/shards/shard_set.h"
 #include "proto/spec/spec.h"
 
-/* The side of M beside a d × k linear: nearest to sqrt((d + k) r), at most min(d, k). */
-static int64_t mora_side(int64_t d, int64_t k, int64_t r)
+/* Trained parameters of a decoder layer's linears, as they are after any full-rank steps. */
+static int64_t count_trained_linears(const struct train_spec *spec)
 {
-    int64_t side = llround(sqrt((double)(d + k) * (double)r));
-    int64_t bound = d < k ? d : k;
+    const int64_t C = spec->model.hidden_size;
+    const int64_t F = spec->model.intermediate_size;
+    const struct {
+        int64_t d, k;
+    } linears[METHOD_TARGET_COUNT] = {{C, C}, {C, C}, {C, C}, {C, C}, {F, C}, {F, C}, {C, F}};
+    int64_t count = 0;
 
-    return side < bound ? side : bound;
+    for (int target = 0; target < METHOD_TARGET_COUNT; target++) {
+        const int64_t d = linears[target].d;
+        const int64_t k = linears[target].k;
+        if (spec->method.name == METHOD_NAME_FULL) {
+            count += d * k;
+        } else if ((spec->method.targets & 1U << target) != 0) {
+            count += method_adapter_parameters(&spec->method, d, k);
+        }
+    }
+    return count;
 }
 
 void spec_count_parameters(const struct train_spec *spec, int64_t vocab_size, int64_t *total,
                            int64_t *trainable)
 {
-    int64_t C = spec->model.hidden_size;
-    int64_t F = spec->model.intermediate_size;
-    int64_t layers = spec->model.num_hidden_layers;
-    /* A layer's linears: q, k, v and o are C × C; gate, up and down join C and F. */
-    int64_t linears = layers * (4 * C * C + 3 * C * F);
-    int64_t others = 2 * vocab_size * C + (2 * layers + 1) * C;
+    const int64_t C = spec->model.hidden_size;
+    const int64_t F = spec->model.intermediate_size;
+    const int64_t layers = spec->model.num_hidden_layers;
+    const int64_t norms = (2 * layers + 1) * C;
 
-    *total = linears + others;
-    *trainable = linears + others;
-    if (spec->method.name != METHOD_NAME_FULL) {
-        int64_t attention = mora_side(C, C, spec->method.r);
-        int64_t mlp = mora_side(C, F, spec->method.r);
-        *trainable = others + layers * (4 * attention * attention + 3 * mlp * mlp);
-    }
+    /* A layer's linears: q, k, v and o are C × C; gate, up and down join C and F. */
+    *total = layers * (4 * C * C + 3 * C * F) + 2 * vocab_size * C + norms;
+    *trainable = layers * count_trained_linears(spec);
+    *trainable += spec->method.train.embeddings ? vocab_size * C : 0;
+    *trainable += spec->method.train.norms ? norms : 0;
+    *trainable += spec->method.train.head ? vocab_size * C : 0;
 }
 
 /* Opens a folder of shards and takes its counts; its tokens must be the tokenizer's. */

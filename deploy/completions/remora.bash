@@ -33,7 +33,7 @@ _remora() {
     done
     case $previous in
         --socket | --data | --state-dir | --to | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
-        --method) mapfile -t words < <(printf '%s\n' full mora remora) ;;
+        --method) mapfile -t words < <(printf '%s\n' full lora lora_plus asylora dora relora mora remora) ;;
         --kind) mapfile -t words < <(printf '%s\n' step evaluation merge checkpoint) ;;
         --model) mapfile -t words < <(printf 'llama-%s\n' 9m 20m 35m 40m 60m 71m 100m 130m 250m 350m 1.3b 3b 7b) ;;
         *)

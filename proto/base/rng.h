@@ -21,10 +21,13 @@ enum rng_purpose {
     RNG_PURPOSE_INIT = 1,        /* a = index of the tensor in the parameter table */
     RNG_PURPOSE_SAMPLER = 2,     /* a = source, b = epoch */
     RNG_PURPOSE_ROUNDING = 3,    /* reserved: stochastic rounding */
-    RNG_PURPOSE_PERMUTATION = 4, /* reserved: permuted groups */
+    RNG_PURPOSE_PERMUTATION = 4, /* permuted groups; a = tensor, b = 2 cycle + side */
     RNG_PURPOSE_SYNTH = 5,       /* synthetic corpora; a = record */
     RNG_PURPOSE_TEST = 6,
-    RNG_PURPOSE_PROBE = 16, /* random vectors that measure a matrix; a = what for */
+    RNG_PURPOSE_ADAPTER = 7, /* A of a LoRA; a = tensor, b = cycle */
+    RNG_PURPOSE_RESET = 8,   /* which moments a merge zeroes; a = tensor, b = cycle */
+    RNG_PURPOSE_SKETCH = 9,  /* test matrices of rank estimates; a = tensor */
+    RNG_PURPOSE_PROBE = 16,  /* random vectors that measure a matrix; a = what for */
 };
 
 /* purpose in bits 56…63, a in bits 28…55 (28 bits), b in bits 0…27 (28 bits). */

@@ -73,14 +73,64 @@ static enum status check_heads(const struct train_spec *spec, struct error *err)
 
 static enum status check_r(const struct train_spec *spec, struct error *err)
 {
-    if (spec->method.name == METHOD_NAME_FULL || spec->model.hidden_size == 0 ||
-        spec->method.r <= spec->model.hidden_size) {
+    if (spec->model.hidden_size == 0 || spec->method.r <= spec->model.hidden_size) {
         return STATUS_OK;
     }
     enum status status = broken(err, "method.r", "%lld is above the hidden_size %lld",
                                 (long long)spec->method.r, (long long)spec->model.hidden_size);
     error_set_hint(err, "hidden_size / 6 = %lld keeps the paper's proportion",
                    (long long)(spec->model.hidden_size / 6));
+    return status;
+}
+
+/* A field that only goes with some operators may not say anything else than its default. */
+static enum status check_operator(const struct train_spec *spec, struct error *err)
+{
+    const struct method_spec *method = &spec->method;
+    const bool is_sharing = method->op == MORA_OPERATOR_SHARING;
+    const bool is_rotation = method->op == MORA_OPERATOR_ROTATION;
+    const bool has_chunks = is_rotation || method->op == MORA_OPERATOR_DECOUPLING;
+    const struct {
+        const char *field;
+        bool is_set;
+        bool is_allowed;
+        const char *with;
+    } fields[] = {
+        {"method.columns", method->columns != MORA_COLUMNS_MOD, is_sharing, "sharing"},
+        {"method.rows", method->rows != MORA_ROWS_TILE, is_sharing, "sharing"},
+        {"method.groups", method->groups != METHOD_GROUPS_PAPER, is_sharing, "sharing"},
+        {"method.pad", method->pad != MORA_PAD_WRAP, is_sharing || has_chunks,
+         "sharing, decoupling or rotation"},
+        {"method.fold", method->fold, has_chunks, "decoupling or rotation"},
+        {"method.pairing", method->pairing != MORA_PAIRING_HALF, is_rotation, "rotation"},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (fields[i].is_set && !fields[i].is_allowed) {
+            enum status status =
+                broken(err, fields[i].field, "goes with the operator %s, and method.operator is %s",
+                       fields[i].with, mora_operator_text(method->op));
+            error_set_hint(err, "leave it out");
+            return status;
+        }
+    }
+    if (method_is_mora(method->name) && is_rotation && spec->model.intermediate_size < 2) {
+        return broken(err, "method.operator", "rotation turns pairs, and intermediate_size is 1");
+    }
+    if (method->groups == METHOD_GROUPS_PERMUTED && method->pad != MORA_PAD_WRAP) {
+        return broken(err, "method.pad", "permuted groups are not padded");
+    }
+    return STATUS_OK;
+}
+
+/* How often each of several sources would be seen in an epoch follows from their weights. */
+static enum status check_epochs(const struct train_spec *spec, struct error *err)
+{
+    if (spec->epochs == 0.0 || spec->data.train_count == 1) {
+        return STATUS_OK;
+    }
+    enum status status = broken(err, "epochs", "are of a single source, and data.train has %zu",
+                                spec->data.train_count);
+    error_set_hint(err, "give steps or tokens");
     return status;
 }
 
@@ -151,28 +201,58 @@ static enum status check_slots(const struct train_spec *spec, struct error *err)
         (long long)spec->launch.ranks, (long long)spec->launch.threads_per_rank, slots, SLOTS_MAX);
 }
 
-static enum status check_jagged(const struct train_spec *spec, struct error *err)
+static enum status check_restarts(const struct train_spec *spec, struct error *err)
 {
-    if (spec->schedule.name != SCHEDULE_NAME_JAGGED_COSINE) {
+    const long long cycle = (long long)spec->schedule.restart_every;
+
+    if (!train_spec_restarts(spec)) {
         return STATUS_OK;
     }
-    const long long cycle = (long long)spec->method.merge_every;
     if (cycle == 0) {
-        enum status status =
-            broken(err, "schedule.name", "jagged_cosine follows merges, and method '%s' has none",
-                   method_name_text(spec->method.name));
-        error_set_hint(err, "use cosine, or the method remora");
+        enum status status = broken(
+            err, "schedule.restart_every", "is missing: %s restarts, and method '%s' has no cycles",
+            schedule_name_text(spec->schedule.name), method_name_text(spec->method.name));
+        error_set_hint(err, "give it, or use cosine, or the method relora or remora");
         return status;
     }
-    if (spec->schedule.warmup > spec->method.merge_every) {
-        return broken(err, "schedule.warmup", "%lld is above method.merge_every %lld",
+    if (spec->schedule.warmup > spec->schedule.restart_every) {
+        return broken(err, "schedule.warmup", "%lld is above the cycle of %lld steps",
                       (long long)spec->schedule.warmup, cycle);
     }
-    if (spec->schedule.restart_warmup >= spec->method.merge_every) {
-        return broken(err, "schedule.restart_warmup", "%lld is not below method.merge_every %lld",
+    if (spec->schedule.restart_warmup >= spec->schedule.restart_every) {
+        return broken(err, "schedule.restart_warmup", "%lld is not below the cycle of %lld steps",
                       (long long)spec->schedule.restart_warmup, cycle);
     }
+    if (spec->method.full_rank_steps > 0 && spec->schedule.warmup > spec->method.full_rank_steps) {
+        return broken(err, "schedule.warmup", "%lld is above method.full_rank_steps %lld",
+                      (long long)spec->schedule.warmup, (long long)spec->method.full_rank_steps);
+    }
     return STATUS_OK;
+}
+
+/* A schedule that restarts has whole cycles behind the full-rank steps. */
+static enum status check_whole_cycles(const struct train_spec *spec, int64_t steps,
+                                      struct error *err)
+{
+    const int64_t first = spec->method.full_rank_steps;
+    const int64_t cycle = spec->schedule.restart_every;
+
+    if (!train_spec_restarts(spec) || cycle == 0 || (steps - first) % cycle == 0) {
+        return STATUS_OK;
+    }
+    const char *field =
+        cycle == spec->method.merge_every ? "method.merge_every" : "schedule.restart_every";
+    const int64_t below = first + (steps - first) / cycle * cycle;
+    enum status status =
+        first == 0 ? broken(err, "steps", "%lld is not a multiple of %s %lld", (long long)steps,
+                            field, (long long)cycle)
+                   : broken(err, "steps",
+                            "%lld less method.full_rank_steps %lld is not a multiple of %s %lld",
+                            (long long)steps, (long long)first, field, (long long)cycle);
+    error_set_hint(err, "%s has whole cycles; the nearest are %lld and %lld",
+                   schedule_name_text(spec->schedule.name), (long long)below,
+                   (long long)(below + cycle));
+    return status;
 }
 
 enum status train_spec_check_steps(const struct train_spec *spec, int64_t steps, struct error *err)
@@ -182,6 +262,10 @@ enum status train_spec_check_steps(const struct train_spec *spec, int64_t steps,
         return broken(err, "steps", "%lld is above the maximum %lld", (long long)steps,
                       (long long)STEPS_MAX);
     }
+    if (spec->method.full_rank_steps >= steps) {
+        return broken(err, "method.full_rank_steps", "%lld is not below the number of steps %lld",
+                      (long long)spec->method.full_rank_steps, (long long)steps);
+    }
     if (cycle > steps) {
         return broken(err, "method.merge_every", "%lld is above the number of steps %lld",
                       (long long)cycle, (long long)steps);
@@ -190,16 +274,7 @@ enum status train_spec_check_steps(const struct train_spec *spec, int64_t steps,
         return broken(err, "schedule.warmup", "%lld is not below the number of steps %lld",
                       (long long)spec->schedule.warmup, (long long)steps);
     }
-    const bool has_cycles = spec->schedule.name == SCHEDULE_NAME_JAGGED_COSINE && cycle > 0;
-    if (!has_cycles || steps % cycle == 0) {
-        return STATUS_OK;
-    }
-    const int64_t below = steps / cycle * cycle;
-    enum status status = broken(err, "steps", "%lld is not a multiple of method.merge_every %lld",
-                                (long long)steps, (long long)cycle);
-    error_set_hint(err, "jagged_cosine has whole cycles; the nearest are %lld and %lld",
-                   (long long)below, (long long)(below + cycle));
-    return status;
+    return check_whole_cycles(spec, steps, err);
 }
 
 static enum status check_steps(const struct train_spec *spec, struct error *err)
@@ -283,8 +358,8 @@ static enum status check_train(const json_t *spec, struct schema_problems *probl
                                struct error *err)
 {
     static rule_fn *const rules[] = {
-        check_heads, check_r,      check_batch, check_lanes,    check_step_tokens,
-        check_slots, check_jagged, check_steps, check_prepared, check_mixed_sources,
+        check_heads,    check_r,    check_operator, check_batch,  check_lanes,    check_step_tokens,
+        check_slots,    check_restarts, check_steps, check_epochs, check_prepared, check_mixed_sources,
     };
     struct train_spec train;
     struct error problem = {0};

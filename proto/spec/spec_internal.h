@@ -26,6 +26,11 @@ MUST_USE enum status spec_check_rules(const json_t *spec, struct schema_problems
 void spec_files_read(struct spec_files *out, const json_t *object, const char *key);
 void spec_tokenizer_read(const char **path, int64_t *vocab_size, const json_t *object);
 
+/* The index of object[key] in words; the schema admits no other word, which a test makes sure of.
+ */
+unsigned spec_word_index(const json_t *object, const char *key, const char *const *words,
+                         size_t count);
+
 /* The rules that a number of steps must keep, once it is known. */
 MUST_USE enum status train_spec_check_steps(const struct train_spec *spec, int64_t steps,
                                             struct error *err);

@@ -12,13 +12,9 @@
 
 /* ---- The words of the spec ---- */
 
-static const char *const method_words[] = {
-    [METHOD_NAME_FULL] = "full",
-    [METHOD_NAME_MORA] = "mora",
-    [METHOD_NAME_REMORA] = "remora",
-};
 static const char *const schedule_words[] = {
     [SCHEDULE_NAME_JAGGED_COSINE] = "jagged_cosine",
+    [SCHEDULE_NAME_MORA_HF] = "mora_hf",
     [SCHEDULE_NAME_COSINE] = "cosine",
     [SCHEDULE_NAME_LINEAR] = "linear",
     [SCHEDULE_NAME_CONSTANT] = "constant",
@@ -49,11 +45,6 @@ static const char *const overlap_words[] = {
 };
 #define COUNT_OF(words) (sizeof(words) / sizeof(words)[0])
 
-const char *method_name_text(enum method_name name)
-{
-    return method_words[name];
-}
-
 const char *schedule_name_text(enum schedule_name name)
 {
     return schedule_words[name];
@@ -64,10 +55,8 @@ const char *text_format_text(enum text_format format)
     return format_words[format];
 }
 
-/* The index of object[key] in words; the schema admits no other word, which a test makes sure of.
- */
-static unsigned word_index(const json_t *object, const char *key, const char *const *words,
-                           size_t count)
+unsigned spec_word_index(const json_t *object, const char *key, const char *const *words,
+                         size_t count)
 {
     const char *text = json_get_text(object, key, "");
     unsigned index = 0;
@@ -96,7 +85,7 @@ void spec_files_read(struct spec_files *out, const json_t *object, const char *k
     }
     out->text_field = json_get_text(object, "text_field", "text");
     out->format = json_object_get(object, "format")
-                      ? word_index(object, "format", format_words, COUNT_OF(format_words))
+                      ? spec_word_index(object, "format", format_words, COUNT_OF(format_words))
                       : TEXT_FORMAT_AUTO;
 }
 
@@ -170,16 +159,23 @@ static void read_optimizer(struct train_spec *out, const json_t *optimizer)
 
 static void read_method_and_schedule(struct train_spec *out, const json_t *spec)
 {
-    const json_t *method = json_object_get(spec, "method");
-    out->method.name = word_index(method, "name", method_words, COUNT_OF(method_words));
-    out->method.r = json_get_int(method, "r", 0);
-    out->method.merge_every = json_get_int(method, "merge_every", 0);
-
     const json_t *schedule = json_object_get(spec, "schedule");
-    out->schedule.name = word_index(schedule, "name", schedule_words, COUNT_OF(schedule_words));
+    const json_t *method = json_object_get(spec, "method");
+
+    method_spec_read(&out->method, method);
+    /* Adapters to a trained model are all that trains, unless the spec says more. */
+    if (out->model.from != NULL && out->method.name != METHOD_NAME_FULL &&
+        json_object_get(method, "train") == NULL) {
+        out->method.train.embeddings = out->method.train.norms = out->method.train.head = false;
+    }
+    out->schedule.name =
+        spec_word_index(schedule, "name", schedule_words, COUNT_OF(schedule_words));
     out->schedule.warmup = json_get_int(schedule, "warmup", 0);
     out->schedule.restart_warmup = json_get_int(schedule, "restart_warmup", 0);
-    out->schedule.min_lr_ratio = json_get_real(schedule, "min_lr_ratio", 1.0);
+    out->schedule.restart_every = json_get_int(schedule, "restart_every", out->method.merge_every);
+    out->schedule.unwarmed_first = json_is_true(json_object_get(schedule, "unwarmed_first"));
+    out->schedule.min_lr_ratio = json_get_real(
+        schedule, "min_lr_ratio", out->schedule.name == SCHEDULE_NAME_MORA_HF ? 0.0 : 1.0);
 }
 
 static int64_t int_at(const json_t *spec, const char *part, const char *key)
@@ -200,10 +196,11 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     read_method_and_schedule(out, spec);
     read_optimizer(out, json_object_get(spec, "optimizer"));
     const json_t *compute = json_object_get(spec, "compute");
-    out->compute.backend = word_index(compute, "backend", backend_words, COUNT_OF(backend_words));
-    out->compute.dtype = word_index(compute, "dtype", dtype_words, COUNT_OF(dtype_words));
-    out->compute.deterministic =
-        word_index(compute, "deterministic", deterministic_words, COUNT_OF(deterministic_words));
+    out->compute.backend =
+        spec_word_index(compute, "backend", backend_words, COUNT_OF(backend_words));
+    out->compute.dtype = spec_word_index(compute, "dtype", dtype_words, COUNT_OF(dtype_words));
+    out->compute.deterministic = spec_word_index(compute, "deterministic", deterministic_words,
+                                                 COUNT_OF(deterministic_words));
     out->batch.global = int_at(spec, "batch", "global");
     out->batch.micro = int_at(spec, "batch", "micro");
     out->steps = json_get_int(spec, "steps", 0);
@@ -212,8 +209,8 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->seed = (uint64_t)json_get_int(spec, "seed", 0);
     out->launch.ranks = int_at(spec, "launch", "ranks");
     out->launch.threads_per_rank = int_at(spec, "launch", "threads_per_rank");
-    out->launch.overlap = word_index(json_object_get(spec, "launch"), "overlap", overlap_words,
-                                     COUNT_OF(overlap_words));
+    out->launch.overlap = spec_word_index(json_object_get(spec, "launch"), "overlap",
+                                          overlap_words, COUNT_OF(overlap_words));
     out->launch.zero = int_at(spec, "launch", "zero");
     out->checkpoint.every = int_at(spec, "checkpoint", "every");
     out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");
@@ -245,19 +242,26 @@ static int64_t steps_raw(const struct train_spec *spec, int64_t sequences)
     return steps < (double)STEPS_MAX ? (int64_t)steps : STEPS_MAX;
 }
 
+bool train_spec_restarts(const struct train_spec *spec)
+{
+    return spec->schedule.name == SCHEDULE_NAME_JAGGED_COSINE ||
+           spec->schedule.name == SCHEDULE_NAME_MORA_HF;
+}
+
 enum status train_spec_steps(int64_t *out, const struct train_spec *spec, int64_t sequences,
                              struct error *err)
 {
     const char *field = spec->steps ? "steps" : spec->tokens ? "tokens" : "epochs";
-    const bool has_cycles = spec->schedule.name == SCHEDULE_NAME_JAGGED_COSINE;
-    const int64_t unit = has_cycles ? spec->method.merge_every : 1; /* a valid spec's is not 0 */
+    const bool restarts = train_spec_restarts(spec);
+    const int64_t first = restarts ? spec->method.full_rank_steps : 0;
+    const int64_t unit = restarts ? spec->schedule.restart_every : 1; /* a valid spec's is not 0 */
     int64_t steps = steps_raw(spec, sequences);
     if (!spec->steps) {
-        steps -= steps % unit;
+        steps = steps < first ? 0 : steps - (steps - first) % unit;
     }
     if (steps == 0) {
         (void)error_set(err, STATUS_INVALID, "%s: is less than %s", field,
-                        has_cycles ? "a cycle of method.merge_every steps" : "a step");
+                        restarts ? "a cycle of the schedule" : "a step");
         error_set_field(err, "%s", field);
         error_set_hint(err, "a step takes %lld sequences of %lld tokens",
                        (long long)spec->batch.global, (long long)spec->data.sequence_length);

@@ -12,15 +12,16 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
+#include "proto/spec/method_spec.h"
 
 /* Sources of training data; each needs a quota per step, so more than a few make no sense. */
 #define SPEC_SOURCES_MAX 32
 /* Patterns per source or prepare job. */
 #define SPEC_PATTERNS_MAX 64
 
-enum method_name { METHOD_NAME_FULL, METHOD_NAME_MORA, METHOD_NAME_REMORA };
 enum schedule_name {
     SCHEDULE_NAME_JAGGED_COSINE,
+    SCHEDULE_NAME_MORA_HF,
     SCHEDULE_NAME_COSINE,
     SCHEDULE_NAME_LINEAR,
     SCHEDULE_NAME_CONSTANT,
@@ -41,7 +42,6 @@ enum launch_overlap {
 enum text_format { TEXT_FORMAT_AUTO, TEXT_FORMAT_MEDLINE, TEXT_FORMAT_JSONL, TEXT_FORMAT_TEXT };
 
 /* The words of the spec. */
-const char *method_name_text(enum method_name name);
 const char *schedule_name_text(enum schedule_name name);
 const char *text_format_text(enum text_format format);
 
@@ -85,11 +85,7 @@ struct train_spec {
         } validation;
         int64_t sequence_length;
     } data;
-    struct {
-        enum method_name name;
-        int64_t r;           /* mora, remora; else 0 */
-        int64_t merge_every; /* remora; else 0. operator is sharing, groups are the paper's */
-    } method;
+    struct method_spec method;
     struct {
         double lr;
         double betas[2];
@@ -100,8 +96,10 @@ struct train_spec {
     struct {
         enum schedule_name name;
         int64_t warmup;         /* steps */
-        int64_t restart_warmup; /* jagged_cosine; else 0 */
-        double min_lr_ratio;    /* constant: 1 */
+        int64_t restart_warmup; /* of the schedules that restart; else 0 */
+        int64_t restart_every;  /* method.merge_every where it is not given; 0: never */
+        bool unwarmed_first;    /* mora_hf */
+        double min_lr_ratio;    /* constant: 1; mora_hf: 0 */
     } schedule;
     struct {
         int64_t global;
@@ -152,9 +150,11 @@ MUST_USE enum status train_spec_read(struct train_spec *out, const json_t *spec,
 /* Fills the shape from an object with `preset` or `config`, as model has them: that of the spec, or
  * of a checkpoint's account of itself. False when it has neither. */
 bool train_spec_read_shape(struct train_spec *out, const json_t *model);
+/* Whether its schedule restarts: jagged_cosine and mora_hf. */
+bool train_spec_restarts(const struct train_spec *spec);
 
 /* The number of optimizer steps. sequences is how many the training data has (used for epochs
- * only). tokens and epochs are rounded down to whole steps, and with jagged_cosine to whole cycles;
- * none left is an error. */
+ * only). tokens and epochs are rounded down to whole steps, and with a schedule that restarts to
+ * whole cycles; none left is an error. */
 MUST_USE enum status train_spec_steps(int64_t *out, const struct train_spec *spec,
                                       int64_t sequences, struct error *err);

@@ -202,17 +202,44 @@ static void run_rope(struct backend *backend, struct work *w)
 
 static void run_comp(struct backend *backend, struct work *w)
 {
-    backend->op->sharing_comp(backend, w->x[0], w->x[1], (enum sharing_columns)w->d, w->a, w->b,
-                              w->c, w->b);
+    const struct sharing_kind kind = {.columns = (enum sharing_columns)w->d};
+    backend->op->sharing_comp(backend, w->x[0], w->x[1], &kind, w->a, w->b, w->c, w->b);
 }
 
 static void run_weight(struct backend *backend, struct work *w)
 {
     const struct sharing_term terms[2] = {
-        {{SHARING_COLUMNS_MOD, SHARING_ROWS_TILE}, w->x[2], w->x[3]},
-        {{SHARING_COLUMNS_BLOCKS, SHARING_ROWS_INTERLEAVE}, w->x[4], NULL},
+        {{.columns = SHARING_COLUMNS_MOD, .rows = SHARING_ROWS_TILE}, w->x[2], w->x[3]},
+        {{.columns = SHARING_COLUMNS_BLOCKS, .rows = SHARING_ROWS_INTERLEAVE}, w->x[4], NULL},
     };
     backend->op->sharing_weight(backend, w->x[0], w->x[1], terms, 2, w->a, w->b, w->c);
+}
+
+static void run_chunks_comp(struct backend *backend, struct work *w)
+{
+    const struct chunks chunks = {.d = w->d,
+                                  .k = w->b,
+                                  .r_hat = w->c,
+                                  .turn = CHUNKS_TURN_HALF,
+                                  .cosine = w->x[2],
+                                  .sine = w->x[3]};
+    backend->op->chunks_comp(backend, w->x[0], w->x[1], &chunks, w->a, w->b);
+}
+
+static void run_chunks_weight(struct backend *backend, struct work *w)
+{
+    const struct chunks chunks = {.d = w->a,
+                                  .k = w->b,
+                                  .r_hat = w->c,
+                                  .turn = CHUNKS_TURN_HALF,
+                                  .cosine = w->x[3],
+                                  .sine = w->x[4]};
+    backend->op->chunks_weight(backend, w->x[0], w->x[1], NULL, w->x[2], &chunks);
+}
+
+static void run_normalise_rows(struct backend *backend, struct work *w)
+{
+    backend->op->normalise_rows(backend, w->x[0], w->x[1], w->x[2], w->a, w->b);
 }
 
 /* N tokens of a model with hidden_size C, intermediate_size F, H heads. */
@@ -246,6 +273,15 @@ static void bench_layers(const struct bench *bench, int64_t N, int64_t T, int64_
     report(bench, "sharing_weight, 2 kinds", 0, 2 * (double)(C * F) * 4e-9, run_weight,
            &(struct work){
                .count = {C * F, C * F, square, square, square}, .a = F, .b = C, .c = r_hat});
+    const int64_t few = C * 9 / 64 * 2 / 2 * 2; /* even: an r_hat as of r = 8 */
+    report(bench, "chunks_comp, rotation", 0, 2 * (double)C * values, run_chunks_comp,
+           &(struct work){
+               .count = {N * 2 * C, N * C, 2 * C, 2 * C}, .a = N, .b = C, .c = few, .d = F});
+    report(
+        bench, "chunks_weight, rotation", 0, 2 * (double)(C * F) * 4e-9, run_chunks_weight,
+        &(struct work){.count = {C * F, C * F, few * few, 2 * C, 2 * C}, .a = F, .b = C, .c = few});
+    report(bench, "normalise_rows", 0, 2 * (double)(C * F) * 4e-9, run_normalise_rows,
+           &(struct work){.count = {C * F, F, F}, .a = F, .b = C});
 }
 
 static void run_attention(struct backend *backend, struct work *w)

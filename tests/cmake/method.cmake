@@ -1,5 +1,7 @@
 remora_learner_test(method)
 remora_learner_test(learner)
+remora_learner_test(cycle)
+remora_unit_test(rank remora_method m)
 
 # Bits say nothing new under a sanitizer, and take minutes there. The second one walks the code for
 # processors without AVX-512.

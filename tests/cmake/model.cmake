@@ -1,4 +1,4 @@
-add_library(remora_test_learner STATIC support/learner_fixture.c)
+add_library(remora_test_learner STATIC support/learner_fixture.c support/method_variants.c)
 target_link_libraries(remora_test_learner PUBLIC remora_method remora_test_support m
                       PRIVATE remora_options)
 

@@ -4,7 +4,8 @@ remora_library(remora_test_ops
     PRIVATE m)
 
 # Each walks the instruction-set levels that the processor has.
-foreach(module adamw attention backend elementwise embedding exp gemm head rmsnorm rope sharing swiglu)
+foreach(module adamw attention backend chunks elementwise embedding exp gemm head moments rmsnorm rope rows sharing swiglu
+        truncation)
     remora_unit_test(${module} remora_test_ops m)
     set_tests_properties(unit.${module} PROPERTIES TIMEOUT 120)
 endforeach()

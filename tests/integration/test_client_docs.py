@@ -39,6 +39,12 @@ class Completion(unittest.TestCase):
         presets = schema["$defs"]["train"]["properties"]["model"]["properties"]["preset"]["enum"]
         self.assertEqual(self.complete("remora", "run", "--model"), presets)
 
+    def test_methods_are_those_of_the_schema(self):
+        schema = json.loads((harness.SOURCE / "schemas" / "job.schema.json").read_text())
+        methods = [choice["$ref"].rsplit("method_", 1)[1]
+                   for choice in schema["$defs"]["train"]["properties"]["method"]["oneOf"]]
+        self.assertEqual(self.complete("remora", "run", "--method"), methods)
+
     def test_without_a_daemon_none_is_started_for_job_names(self):
         self.assertEqual(self.complete("remora", "watch"), [])
 

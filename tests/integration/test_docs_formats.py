@@ -97,7 +97,9 @@ class SpecPage(unittest.TestCase):
                     numbers += default if isinstance(default, list) else [default]
                 for value in numbers + node.get("enum", []) + (
                         [node["const"]] if "const" in node else []):
-                    if isinstance(value, str):
+                    if isinstance(value, bool):
+                        self.assertIn(str(value).lower(), text)
+                    elif isinstance(value, str):
                         self.assertIn(value, text)
                     else:
                         self.assertIn(float(value), said)

@@ -32,7 +32,10 @@ class Training(training.Case):
         for merge in merges:
             self.assertGreater(merge["moments_nonzero_before"], 0)
             self.assertEqual(merge["moments_nonzero_after"], 0)
+            self.assertEqual(merge["moments_zeroed_percent"], 100.0)
             self.assertTrue(merge["w_eff_equal"])
+            self.assertEqual(merge["rank_layer"], 1)
+            self.assertTrue(0 < merge["rank_q_proj"] <= 32)
             self.assertLess(merge["probe_error"], 1e-5)
         self.assertEqual([r["step"] for r in training.records(self.run_folder, "checkpoint")],
                          [0, 10, 20, 30, 40, 50, 60])

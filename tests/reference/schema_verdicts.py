@@ -15,7 +15,7 @@ import sys
 
 VALUES = [
     None, True, False, 0, -0.0, 1, -1, 2, 1.5, 0.5, 1e300, 600.0, 2**53 - 1, 300, 65536, 65537, "", "full", "mora",
-    "remora", "cosine", "constant", "train", "prepare", "auto", "cuda", "a" * 64, "a" * 65, "ä", "/x", [], ["/x"],
+    "remora", "lora", "relora", "cosine", "constant", "train", "prepare", "auto", "cuda", "a" * 64, "a" * 65, "ä", "/x", [], ["/x"],
     [1, 2], [0.5, 0.5], {}, {"train": 300}, {"train": 299}, {"name": "full"}, {"name": "mora", "r": 1},
     {"shards": "/s"}, {"files": ["/f"]}, {"shards": "/s", "files": "/f"}, {"name": "cosine", "warmup": 5},
 ]
@@ -40,6 +40,14 @@ CONFIG = dict(copy.deepcopy(TRAIN), model={
     "from": "/runs/a@100",
     "config": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
     "tokenizer": {"train": 400}}, method={"name": "full"}, schedule={"name": "linear", "warmup": 1})
+MORA = dict(copy.deepcopy(TRAIN), method={
+    "name": "mora", "r": 4, "operator": "rotation", "columns": "mod", "rows": "tile", "pad": "zero", "pairing": "half",
+    "fold": True, "rhat_rule": "floor", "targets": ["q_proj", "down_proj"], "train": ["norms"], "full_rank_steps": 5},
+    schedule={"name": "mora_hf", "warmup": 1, "restart_warmup": 0, "restart_every": 5, "unwarmed_first": True})
+RELORA = dict(copy.deepcopy(TRAIN), method={
+    "name": "relora", "r": 4, "alpha": 32.0, "merge_every": 120, "reset": "magnitude", "reset_ratio": 0.9, "train": []})
+ASYLORA = dict(copy.deepcopy(TRAIN), method={"name": "asylora", "r": 4, "alpha": 32.0, "freeze_a": False},
+               schedule={"name": "constant"})
 PREPARE = {"kind": "prepare", "name": "p", "inputs": ["/a", "/b"], "format": "jsonl", "text_field": "t",
            "tokenizer": {"train": 4096}, "validation_fraction": 0.02, "output": "/o", "seed": 1}
 
@@ -93,7 +101,7 @@ def main():
     jsonschema.Draft202012Validator.check_schema(schema)
     reference = jsonschema.Draft202012Validator(schema)
 
-    specs = [varied for spec in (TRAIN, CONFIG, PREPARE) for varied in variations(spec)]
+    specs = [varied for spec in (TRAIN, CONFIG, MORA, RELORA, ASYLORA, PREPARE) for varied in variations(spec)]
     lines = "".join(json.dumps(spec) + "\n" for spec in specs)
     ours = subprocess.run([tool], input=lines, capture_output=True, text=True, check=True).stdout.split()
     assert len(ours) == len(specs), (len(ours), len(specs))

@@ -4,6 +4,16 @@
 
 #include "proto/base/rng.h"
 
+struct method_spec fixture_method(enum method_name name)
+{
+    struct method_spec spec = method_spec_default(name);
+
+    spec.r = name == METHOD_NAME_FULL || name == METHOD_NAME_FROZEN ? 0 : 2;
+    spec.alpha = 3.0;
+    spec.merge_every = method_has_cycles(name) ? 4 : 0;
+    return spec;
+}
+
 struct learner_options fixture_tiny(enum method_name method)
 {
     return (struct learner_options){
@@ -17,9 +27,7 @@ struct learner_options fixture_tiny(enum method_name method)
                    .rms_norm_eps = 1e-6,
                    .rope_theta = 10000.0,
                    .initializer_range = 0.2},
-        .method = {.name = method,
-                   .r = method == METHOD_NAME_FULL ? 0 : 2,
-                   .merge_every = method == METHOD_NAME_REMORA ? 4 : 0},
+        .method = fixture_method(method),
         .optimizer = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
         .seed = 17,
         .micro = 3,
@@ -41,7 +49,7 @@ struct learner_options fixture_llama_9m(enum method_name method, int64_t r)
                                            .rms_norm_eps = 1e-6,
                                            .rope_theta = 10000.0,
                                            .initializer_range = 0.02};
-    options.method.r = r;
+    options.method.r = options.method.r > 0 ? r : 0;
     options.micro = 4;
     options.sequence_length = 128;
     return options;

@@ -11,6 +11,9 @@ struct learner_fixture {
     struct learner *learner;
 };
 
+/* r 2, and a merge every 4 steps where there are any. */
+struct method_spec fixture_method(enum method_name name);
+
 /* Two layers, odd sizes, two query heads to a key-value head; every r_hat leaves a remainder. */
 struct learner_options fixture_tiny(enum method_name method);
 

@@ -69,11 +69,11 @@ static void parameters_are_those_of_the_published_models(void **state)
 {
     static const struct {
         int64_t hidden, inter, layers;
-        double total, trainable_mora_128; /* in millions */
-    } cases[] = {{768, 2560, 24, 247.52, 98.9}, {2048, 5461, 24, 1339.49, 251.1}};
+        double total, trainable_mora_128, lora_128; /* in millions */
+    } cases[] = {{768, 2560, 24, 247.52, 98.9, 49.55}, {2048, 5461, 24, 1339.49, 251.1, 119.53}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct train_spec spec = {0};
+        struct train_spec spec = {.method = method_spec_default(METHOD_NAME_FULL)};
         int64_t total = 0;
         int64_t trainable = 0;
         spec.model.hidden_size = cases[i].hidden;
@@ -88,6 +88,13 @@ static void parameters_are_those_of_the_published_models(void **state)
         spec_count_parameters(&spec, 32100, &total, &trainable);
         assert_int_equal((trainable + 50000) / 100000,
                          (int64_t)(cases[i].trainable_mora_128 * 10 + 0.5));
+        spec.method.name = METHOD_NAME_LORA;
+        spec.method.train.embeddings = spec.method.train.norms = spec.method.train.head = false;
+        spec_count_parameters(&spec, 32100, &total, &trainable);
+        assert_int_equal((trainable + 5000) / 10000, (int64_t)(cases[i].lora_128 * 100 + 0.5));
+        spec.method.targets = 1;
+        spec_count_parameters(&spec, 32100, &total, &trainable);
+        assert_int_equal(trainable, cases[i].layers * 128 * 2 * cases[i].hidden);
     }
 }
 

@@ -25,7 +25,7 @@ static void every_model_and_method_and_length_gives_a_valid_spec(void **state)
     struct error err;
     (void)state;
     for (size_t m = 0; m < model_preset_count; m++) {
-        for (int method = METHOD_NAME_FULL; method <= METHOD_NAME_REMORA; method++) {
+        for (int method = METHOD_NAME_FULL; method < METHOD_NAME_FROZEN; method++) {
             for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
                 struct run_plan plan =
                     plan_of(model_presets[m].name, (enum method_name)method, steps[i]);

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "tests/support/learner_fixture.h"
+#include "tests/support/method_variants.h"
 #include "worker/method/learner.h"
 #include "worker/model/param_shard.h"
 #include "worker/optim/schedule.h"
@@ -29,6 +30,8 @@ static struct learner_options overfit_options(enum method_name method)
     options.config.vocab_size = SEQUENCES;
     options.config.initializer_range = 0.05;
     options.method.r = method == METHOD_NAME_FULL ? 0 : 16;
+    options.method.alpha = 32.0;
+    options.method.lr_ratio = method == METHOD_NAME_LORA_PLUS ? 4.0 : 1.0;
     options.micro = SEQUENCES;
     options.sequence_length = 8;
     return options;
@@ -37,7 +40,7 @@ static struct learner_options overfit_options(enum method_name method)
 static double overfit(enum method_name method, int64_t steps)
 {
     struct learner_options options = overfit_options(method);
-    options.method.merge_every = method == METHOD_NAME_REMORA ? steps / 3 : 0;
+    options.method.merge_every = method_has_cycles(method) ? steps / 3 : 0;
     struct learner_fixture fixture = fixture_open(&options, 2);
     uint32_t *tokens = distinct_sequences(options.sequence_length);
     double loss = 0.0;
@@ -53,38 +56,42 @@ static double overfit(enum method_name method, int64_t steps)
 static void two_layers_overfit_64_sequences(void **state)
 {
     (void)state;
-    const double full = overfit(METHOD_NAME_FULL, 150);
-    const double mora = overfit(METHOD_NAME_MORA, 150);
-    const double remora = overfit(METHOD_NAME_REMORA, 150);
-    print_message("loss after 150 steps: full %.4f, mora %.4f, remora %.4f\n", full, mora, remora);
-    assert_true(full < 0.1);
-    assert_true(mora < 0.1);
-    assert_true(remora < 0.1);
+    for (enum method_name method = METHOD_NAME_FULL; method < METHOD_NAME_FROZEN; method++) {
+        const double loss = overfit(method, 150);
+        print_message("loss after 150 steps: %s %.4f\n", method_name_text(method), loss);
+        assert_true(loss < 0.1);
+    }
 }
 
-static void side_path_and_effective_weights_agree_over_a_merge(void **state)
+/* Every method, over its merges and the end of its full-rank steps. */
+static void side_path_and_effective_weights_agree(void **state)
 {
     (void)state;
-    struct learner_options options = fixture_tiny(METHOD_NAME_REMORA);
-    options.method.merge_every = 10;
-    options.config.initializer_range = 0.05;
-    struct learner_fixture fixture = fixture_open(&options, 2);
-    const int64_t targets = options.micro * options.sequence_length;
-    struct error err = {0};
+    for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
+        struct learner_options options = fixture_tiny(METHOD_NAME_FULL);
+        options.method = method_variant_at(v).spec;
+        options.config.initializer_range = 0.05;
+        struct learner_fixture fixture = fixture_open(&options, 2);
+        const int64_t targets = options.micro * options.sequence_length;
+        struct error err = {0};
 
-    for (int64_t step = 1; step <= 20; step++) {
-        uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
-                                          options.config.vocab_size, (uint64_t)step);
-        const struct model_ref reference = method_reference(learner_method(fixture.learner));
-        double expected = 0.0;
-        assert_ok(model_ref_loss(&expected, &reference, tokens, options.micro,
-                                 options.sequence_length, &err),
-                  &err);
-        const double loss = fixture_step(&fixture, tokens, 3e-3, step, 21);
-        assert_true(fabs(loss - expected / (double)targets) <= 1e-5 * loss);
-        free(tokens);
+        for (int64_t step = 1; step <= 11; step++) {
+            uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
+                                              options.config.vocab_size, (uint64_t)step);
+            const struct model_ref reference = method_reference(learner_method(fixture.learner));
+            double expected = 0.0;
+            assert_ok(model_ref_loss(&expected, &reference, tokens, options.micro,
+                                     options.sequence_length, &err),
+                      &err);
+            const double loss = fixture_step(&fixture, tokens, 3e-3, step, 12);
+            if (!(fabs(loss - expected / (double)targets) <= 1e-5 * loss)) {
+                fail_msg("%s, step %lld: loss %.9g, reference %.9g", method_variant_at(v).name,
+                         (long long)step, loss, expected / (double)targets);
+            }
+            free(tokens);
+        }
+        fixture_close(&fixture);
     }
-    fixture_close(&fixture);
 }
 
 /* Copies all state from one learner to another by the list that checkpoints use. */
@@ -93,6 +100,8 @@ static void copy_state(struct learner_fixture *to, const struct learner_fixture 
     struct error err = {0};
     json_t *scalars = learner_state(from->learner);
 
+    assert_ok(learner_set_state(to->learner, scalars, &err), &err);
+    json_decref(scalars);
     assert_int_equal(learner_tensor_count(to->learner), learner_tensor_count(from->learner));
     for (int64_t i = 0; i < learner_tensor_count(to->learner); i++) {
         const struct learner_tensor source = learner_tensor(from->learner, i);
@@ -101,8 +110,6 @@ static void copy_state(struct learner_fixture *to, const struct learner_fixture 
         assert_int_equal(source.elements, target.elements);
         memcpy(target.data, source.data, (size_t)source.elements * sizeof(float));
     }
-    assert_ok(learner_set_state(to->learner, scalars, &err), &err);
-    json_decref(scalars);
     learner_write_weights(to->learner);
 }
 
@@ -122,31 +129,42 @@ static void assert_state_equal(const struct learner_fixture *a, const struct lea
     json_decref(second);
 }
 
+/* Trains for 12 steps, over two merges and the end of full-rank steps; a second learner takes over
+ * after step `cut`, with other threads and another initial state. */
+static void resume_after(int64_t cut, int variant)
+{
+    struct learner_options options = fixture_tiny(METHOD_NAME_FULL);
+    options.method = method_variant_at(variant).spec;
+    struct learner_fixture straight = fixture_open(&options, 2);
+    struct learner_fixture resumed = fixture_open(&options, 1);
+    uint32_t *tokens =
+        fixture_tokens(options.micro * (options.sequence_length + 1), options.config.vocab_size, 2);
+
+    for (enum param_role role = PARAM_ROLE_EMBEDDING; role <= PARAM_ROLE_SKETCH; role++) {
+        fixture_randomise(&resumed, role, 1.0, 99);
+    }
+    for (int64_t step = 1; step <= 12; step++) {
+        (void)fixture_step(&straight, tokens, 0.01, step, 12);
+        if (step == cut) {
+            copy_state(&resumed, &straight);
+        } else if (step > cut) {
+            (void)fixture_step(&resumed, tokens, 0.01, step, 12);
+        }
+    }
+    print_message("%s, resumed after step %lld\n", method_variant_at(variant).name, (long long)cut);
+    assert_state_equal(&resumed, &straight);
+    free(tokens);
+    fixture_close(&straight);
+    fixture_close(&resumed);
+}
+
 static void loaded_state_goes_on_with_the_same_bits(void **state)
 {
     (void)state;
-    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_MORA,
-                                               METHOD_NAME_REMORA};
-    for (size_t m = 0; m < sizeof methods / sizeof methods[0]; m++) {
-        struct learner_options options = fixture_tiny(methods[m]);
-        struct learner_fixture straight = fixture_open(&options, 2);
-        options.seed++;
-        struct learner_fixture resumed = fixture_open(&options, 1);
-        uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
-                                          options.config.vocab_size, 2);
-
-        for (int64_t step = 1; step <= 12; step++) {
-            (void)fixture_step(&straight, tokens, 0.01, step, 12);
-            if (step == 6) { /* between two merges */
-                copy_state(&resumed, &straight);
-            } else if (step > 6) {
-                (void)fixture_step(&resumed, tokens, 0.01, step, 12);
-            }
-        }
-        assert_state_equal(&resumed, &straight);
-        free(tokens);
-        fixture_close(&straight);
-        fixture_close(&resumed);
+    for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
+        resume_after(2, v); /* within full-rank steps, and before a merge */
+        resume_after(4, v); /* right at a merge */
+        resume_after(6, v); /* between two merges */
     }
 }
 
@@ -348,6 +366,7 @@ static void a_spec_becomes_options_and_a_schedule(void **state)
         .schedule = {.name = SCHEDULE_NAME_JAGGED_COSINE,
                      .warmup = 60,
                      .restart_warmup = 6,
+                     .restart_every = 120,
                      .min_lr_ratio = 0.1},
         .batch = {.global = 32, .micro = 8},
         .seed = 5,
@@ -409,7 +428,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_layers_overfit_64_sequences),
-        cmocka_unit_test(side_path_and_effective_weights_agree_over_a_merge),
+        cmocka_unit_test(side_path_and_effective_weights_agree),
         cmocka_unit_test(loaded_state_goes_on_with_the_same_bits),
         cmocka_unit_test(lanes_add_by_pairs_from_zero),
         cmocka_unit_test(shards_of_the_moments_change_no_bit),

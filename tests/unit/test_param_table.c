@@ -37,7 +37,8 @@ static void published_models_have_their_number_of_parameters(void **state)
         int64_t elements = 0;
 
         assert_ok(model_config_validate(&config, &err), &err);
-        assert_ok(param_table_init(&table, &config, true, &err), &err);
+        const struct param_training training = {.linears = true};
+        assert_ok(param_table_init(&table, &config, &training, &err), &err);
         for (int64_t p = 0; p < table.count; p++) {
             elements += table.params[p].elements;
         }
@@ -100,9 +101,11 @@ static void tensors_have_the_names_and_order_of_hugging_face(void **state)
     assert_string_equal(table->params[table->model_count - 1].name, "lm_head.weight");
     assert_string_equal(table->params[table->model_count].name,
                         "model.layers.0.self_attn.q_proj.weight.M");
-    assert_string_equal(table->params[table->model_count + 1].name,
-                        "model.layers.0.self_attn.q_proj.weight.S.mod_tile");
     assert_string_equal(table->params[table->model_count + 2].name,
+                        "model.layers.0.self_attn.v_proj.weight.M");
+    assert_string_equal(table->params[table->model_count + 3].name,
+                        "model.layers.0.self_attn.q_proj.weight.S.mod_tile");
+    assert_string_equal(table->params[table->model_count + 4].name,
                         "model.layers.0.self_attn.q_proj.weight.S.blocks_interleave");
     assert_non_null(param_table_find(table, "model.layers.1.mlp.down_proj.weight.M"));
     assert_null(param_table_find(table, "model.layers.2.mlp.down_proj.weight"));

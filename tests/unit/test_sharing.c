@@ -2,13 +2,47 @@
 
 #include "tests/support/ops.h"
 
-/* MoRA's types 1 to 4. */
-static const struct sharing_kind kinds[4] = {
-    {SHARING_COLUMNS_MOD, SHARING_ROWS_TILE},
-    {SHARING_COLUMNS_BLOCKS, SHARING_ROWS_INTERLEAVE},
-    {SHARING_COLUMNS_BLOCKS, SHARING_ROWS_TILE},
-    {SHARING_COLUMNS_MOD, SHARING_ROWS_INTERLEAVE},
+/* MoRA's types 1 to 4, then with zeros for padding, then type 1 with permuted places. */
+enum { TYPES = 4, KINDS = 7, PERMUTED = 6 };
+static const struct sharing_kind kinds[KINDS] = {
+    {.columns = SHARING_COLUMNS_MOD, .rows = SHARING_ROWS_TILE},
+    {.columns = SHARING_COLUMNS_BLOCKS, .rows = SHARING_ROWS_INTERLEAVE},
+    {.columns = SHARING_COLUMNS_BLOCKS, .rows = SHARING_ROWS_TILE},
+    {.columns = SHARING_COLUMNS_MOD, .rows = SHARING_ROWS_INTERLEAVE},
+    {.columns = SHARING_COLUMNS_MOD, .rows = SHARING_ROWS_TILE, .zero_pad = true},
+    {.columns = SHARING_COLUMNS_MOD, .rows = SHARING_ROWS_INTERLEAVE, .zero_pad = true},
+    {.columns = SHARING_COLUMNS_MOD, .rows = SHARING_ROWS_TILE, .zero_pad = true},
 };
+
+static int32_t *permutation(int64_t n, uint64_t seed)
+{
+    int32_t *order = malloc((size_t)n * sizeof *order);
+    assert_non_null(order);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t other =
+            (int64_t)((seed * 2654435761U + (uint64_t)(i * i)) % (uint64_t)(i + 1));
+        order[i] = order[other];
+        order[other] = (int32_t)i;
+    }
+    return order;
+}
+
+/* The j-th kind for a d × k layer; kind_free gives back what it holds. */
+static struct sharing_kind kind_at(size_t j, int64_t d, int64_t k)
+{
+    struct sharing_kind kind = kinds[j];
+    if (j == PERMUTED) {
+        kind.column_order = permutation(k, 3);
+        kind.row_order = permutation(d, 5);
+    }
+    return kind;
+}
+
+static void kind_free(const struct sharing_kind *kind)
+{
+    free((void *)(uintptr_t)kind->column_order);
+    free((void *)(uintptr_t)kind->row_order);
+}
 
 /* Results worked out from the definitions, with M = 1, 2, 3, … row by row. */
 struct vectors {
@@ -95,6 +129,16 @@ static const struct vectors vectors[] = {
     {5, 7, 3, 1, {1, 2, 3, 4, 5, 6, 7}, {6, 9, 13}, {63, 63, 147, 147, 231}, {0}, {0}},
     {5, 7, 3, 2, {1, 2, 3, 4, 5, 6, 7}, {6, 9, 13}, {63, 147, 231, 63, 147}, {0}, {0}},
     {5, 7, 3, 3, {1, 2, 3, 4, 5, 6, 7}, {12, 8, 11}, {61, 61, 154, 154, 247}, {0}, {0}},
+    {4,
+     6,
+     4,
+     4,
+     {1, 2, 3, 4, 5, 6},
+     {6, 8, 3, 4},
+     {47, 131, 215, 299},
+     {1, -1, 2, 0.5},
+     {20.5, 23, 25.5, 28, 20.5, 23}},
+    {5, 7, 3, 4, {1, 2, 3, 4, 5, 6, 7}, {12, 7, 9}, {53, 137, 221, 53, 137}, {0}, {0}},
 };
 
 static void published_vectors_come_out(void **state)
@@ -112,12 +156,12 @@ static void published_vectors_come_out(void **state)
         double dx[7] = {0};
         double dm[16] = {0};
         double scratch[32];
-        sharing_comp_ref(z, c->x, kind.columns, 1, c->k, c->r_hat);
+        sharing_comp_ref(z, c->x, &kind, 1, c->k, c->r_hat);
         assert_memory_equal(z, c->z, (size_t)c->r_hat * sizeof *z);
-        sharing_side_forward_ref(y, scratch, c->x, m, kind, 1, c->d, c->k, c->r_hat);
+        sharing_side_forward_ref(y, scratch, c->x, m, &kind, 1, c->d, c->k, c->r_hat);
         assert_memory_equal(y, c->y, (size_t)c->d * sizeof *y);
         if (c->dy[0] != 0.0) {
-            sharing_side_backward_ref(dx, dm, scratch, c->dy, c->x, m, kind, 1, c->d, c->k,
+            sharing_side_backward_ref(dx, dm, scratch, c->dy, c->x, m, &kind, 1, c->d, c->k,
                                       c->r_hat);
             assert_memory_equal(dx, c->dx, (size_t)c->k * sizeof *dx);
         }
@@ -136,9 +180,9 @@ static void published_expansions_come_out(void **state)
     for (int i = 0; i < 16; i++) {
         m[i] = i + 1;
     }
-    sharing_expand_ref(e, m, kinds[0], 4, 6, 4);
+    sharing_expand_ref(e, m, &kinds[0], 4, 6, 4);
     assert_memory_equal(e, type1, sizeof e);
-    sharing_expand_ref(e, m, kinds[1], 4, 6, 4);
+    sharing_expand_ref(e, m, &kinds[1], 4, 6, 4);
     assert_memory_equal(e, type2, sizeof e);
 }
 
@@ -159,7 +203,7 @@ static void references_are_adjoint_and_agree_with_the_expansion(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        for (size_t j = 0; j < 4; j++) {
+        for (size_t j = 0; j < KINDS; j++) {
             const int64_t d = sizes[i][1];
             const int64_t k = sizes[i][2];
             const int64_t r_hat = sizes[i][3];
@@ -172,15 +216,16 @@ static void references_are_adjoint_and_agree_with_the_expansion(void **state)
             double *dm = calloc((size_t)(r_hat * r_hat), sizeof *dm);
             double *dx = calloc((size_t)k, sizeof *dx);
             double *scratch = calloc((size_t)(3 * r_hat + k), sizeof *scratch);
+            const struct sharing_kind kind = kind_at(j, d, k);
 
-            sharing_side_forward_ref(y, scratch, x, m, kinds[j], 1, d, k, r_hat);
-            sharing_expand_ref(e, m, kinds[j], d, k, r_hat);
+            sharing_side_forward_ref(y, scratch, x, m, &kind, 1, d, k, r_hat);
+            sharing_expand_ref(e, m, &kind, d, k, r_hat);
             for (int64_t o = 0; o < d; o++) {
                 expected[o] = ops_dot(e + o * k, x, k);
                 assert_true(fabs(y[o] - expected[o]) <= 1e-10);
             }
             /* <dy, E(M) x> is linear in M and in x: its gradients give it back. */
-            sharing_side_backward_ref(dx, dm, scratch, dy, x, m, kinds[j], 1, d, k, r_hat);
+            sharing_side_backward_ref(dx, dm, scratch, dy, x, m, &kind, 1, d, k, r_hat);
             const double value = ops_dot(dy, y, d);
             assert_true(fabs(ops_dot(dm, m, r_hat * r_hat) - value) <= 1e-9 * (1 + fabs(value)));
             assert_true(fabs(ops_dot(dx, x, k) - value) <= 1e-9 * (1 + fabs(value)));
@@ -193,6 +238,74 @@ static void references_are_adjoint_and_agree_with_the_expansion(void **state)
             free(dm);
             free(dx);
             free(scratch);
+            kind_free(&kind);
+        }
+    }
+}
+
+/* D^T G C == U^T Z, with D and C as the matrices of decomp and comp: what makes W_eff's gradient
+ * that of M. */
+static void the_gradient_of_m_is_that_of_the_weight_between_both_operators(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t j = 0; j < KINDS; j++) {
+            const int64_t d = sizes[i][1];
+            const int64_t k = sizes[i][2];
+            const int64_t r_hat = sizes[i][3];
+            const struct sharing_kind kind = kind_at(j, d, k);
+            double *x = ops_random(1, k, 1.0);
+            double *dy = ops_random(2, d, 1.0);
+            double *m = ops_random(3, r_hat * r_hat, 1.0);
+            double *e = ops_random(4, d * k, 1.0);
+            double *dm = calloc((size_t)(r_hat * r_hat), sizeof *dm);
+            double *dx = calloc((size_t)k, sizeof *dx);
+            double *scratch = calloc((size_t)(3 * r_hat + k), sizeof *scratch);
+            double inner = 0.0;
+
+            sharing_side_backward_ref(dx, dm, scratch, dy, x, m, &kind, 1, d, k, r_hat);
+            sharing_expand_ref(e, m, &kind, d, k, r_hat);
+            for (int64_t o = 0; o < d; o++) {
+                inner += dy[o] * ops_dot(e + o * k, x, k);
+            }
+            assert_true(fabs(ops_dot(dm, m, r_hat * r_hat) - inner) <= 1e-9 * (1.0 + fabs(inner)));
+            free(x);
+            free(dy);
+            free(m);
+            free(e);
+            free(dm);
+            free(dx);
+            free(scratch);
+            kind_free(&kind);
+        }
+    }
+}
+
+static void every_group_has_members(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t j = 0; j < KINDS; j++) {
+            const int64_t d = sizes[i][1];
+            const int64_t k = sizes[i][2];
+            const int64_t r_hat = sizes[i][3];
+            const struct sharing_kind kind = kind_at(j, d, k);
+            double *ones = calloc((size_t)(d > k ? d : k), sizeof *ones);
+            double *sums = calloc((size_t)r_hat, sizeof *sums);
+            for (int64_t n = 0; n < (d > k ? d : k); n++) {
+                ones[n] = 1.0;
+            }
+            sharing_comp_ref(sums, ones, &kind, 1, k, r_hat);
+            for (int64_t g = 0; g < r_hat; g++) {
+                assert_true(sums[g] >= 1.0);
+            }
+            sharing_decomp_t_ref(sums, ones, &kind, 1, d, r_hat);
+            for (int64_t g = 0; g < r_hat; g++) {
+                assert_true(sums[g] >= 1.0);
+            }
+            free(ones);
+            free(sums);
+            kind_free(&kind);
         }
     }
 }
@@ -206,20 +319,25 @@ static void run_compressions(struct ops_run *run, const void *context)
         struct ops_tensor wide_x = ops_output(run, s->N * (s->k + gap));
         struct ops_tensor wide_dy = ops_output(run, s->N * (s->d + gap));
         struct ops_tensor z = ops_output(run, s->N * s->r_hat);
-        struct ops_tensor u = ops_output(run, s->N * s->r_hat);
+        struct ops_tensor u = ops_output(run, s->N * (s->r_hat + gap));
         for (int64_t n = 0; n < s->N; n++) {
             memcpy(wide_x.fast + n * (s->k + gap), x.fast + n * s->k, (size_t)s->k * sizeof(float));
             memcpy(wide_dy.fast + n * (s->d + gap), dy.fast + n * s->d,
                    (size_t)s->d * sizeof(float));
         }
-        run->backend->op->sharing_comp(run->backend, z.fast, wide_x.fast, s->kind.columns, s->N,
-                                       s->k, s->r_hat, s->k + gap);
-        run->backend->op->sharing_decomp_t(run->backend, u.fast, wide_dy.fast, s->kind.rows, s->N,
-                                           s->d, s->r_hat, s->d + gap);
-        sharing_comp_ref(z.ref, x.ref, s->kind.columns, s->N, s->k, s->r_hat);
-        sharing_decomp_t_ref(u.ref, dy.ref, s->kind.rows, s->N, s->d, s->r_hat);
+        run->backend->op->sharing_comp(run->backend, z.fast, wide_x.fast, &s->kind, s->N, s->k,
+                                       s->r_hat, s->k + gap);
+        run->backend->op->sharing_decomp_t(run->backend, u.fast, wide_dy.fast, &s->kind, s->N, s->d,
+                                           s->r_hat, s->d + gap, s->r_hat + gap);
+        double *dense_u = calloc((size_t)(s->N * s->r_hat), sizeof *dense_u);
+        sharing_comp_ref(z.ref, x.ref, &s->kind, s->N, s->k, s->r_hat);
+        sharing_decomp_t_ref(dense_u, dy.ref, &s->kind, s->N, s->d, s->r_hat);
+        for (int64_t i = 0; i < s->N * s->r_hat; i++) {
+            u.ref[i / s->r_hat * (s->r_hat + gap) + i % s->r_hat] = dense_u[i];
+        }
+        free(dense_u);
         ops_check(run, &z, 1e-6);
-        ops_check(run, &u, 1e-6);
+        ops_check_rows(run, &u, s->r_hat, s->r_hat + gap, 1e-6);
         ops_free(&x);
         ops_free(&dy);
         ops_free(&wide_x);
@@ -231,11 +349,22 @@ static void compressions_agree_with_the_reference(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        for (size_t j = 0; j < 4; j++) {
-            struct shape s = {sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], kinds[j]};
+        for (size_t j = 0; j < KINDS; j++) {
+            struct shape s = {sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3],
+                              kind_at(j, sizes[i][1], sizes[i][2])};
             ops_walk(run_compressions, &s);
+            kind_free(&s.kind);
         }
     }
+}
+
+static int64_t place_of(const int32_t *order, int64_t index)
+{
+    int64_t place = 0;
+    while (order != NULL && order[place] != index) {
+        place++;
+    }
+    return order == NULL ? index : place;
 }
 
 /* One weight by the definition, every addition in fp32. volatile keeps each rounding. */
@@ -245,13 +374,13 @@ static float weight_by_definition(float w0, const struct sharing_term *terms, in
     volatile float a = w0;
     for (int i = 0; i < count; i++) {
         const struct sharing_kind kind = terms[i].kind;
-        const int64_t pad =
-            kind.columns == SHARING_COLUMNS_MOD ? (s->r_hat - s->k % s->r_hat) % s->r_hat : 0;
+        const bool wraps = kind.columns == SHARING_COLUMNS_MOD && !kind.zero_pad;
+        const int64_t pad = wraps ? (s->r_hat - s->k % s->r_hat) % s->r_hat : 0;
         const int64_t h = kind.rows == SHARING_ROWS_TILE
-                              ? o % s->r_hat
+                              ? place_of(kind.row_order, o) % s->r_hat
                               : sharing_balanced_group(o, s->d, s->r_hat);
         const int64_t g = kind.columns == SHARING_COLUMNS_MOD
-                              ? j % s->r_hat
+                              ? place_of(kind.column_order, j) % s->r_hat
                               : sharing_balanced_group(j, s->k, s->r_hat);
         const int64_t at[2] = {h * s->r_hat + g, h * s->r_hat + (s->k + j) % s->r_hat};
         volatile float t[2];
@@ -301,7 +430,8 @@ static void run_weight(struct ops_run *run, const void *context)
         {.kind = s->kind, .adapter = adapter.fast},
     };
     check_weight(run, terms, 0, w0.fast, s);
-    check_weight(run, terms, 3, w0.fast, s);
+    check_weight(run, terms + 2, 1, w0.fast, s);
+    check_weight(run, terms, s->kind.row_order == NULL ? 3 : 2, w0.fast, s);
 
     /* A merge: S := fl(S + M), M := 0 and active in the other kind. Not a bit changes. */
     struct ops_tensor before = ops_output(run, s->d * s->k);
@@ -326,9 +456,11 @@ static void weights_are_bit_exact_at_every_level_and_across_a_merge(void **state
 {
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        for (size_t j = 0; j < 4; j++) {
-            struct shape s = {sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], kinds[j]};
+        for (size_t j = 0; j < KINDS; j++) {
+            struct shape s = {sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3],
+                              kind_at(j, sizes[i][1], sizes[i][2])};
             ops_walk(run_weight, &s);
+            kind_free(&s.kind);
         }
     }
 }
@@ -345,24 +477,25 @@ static double loss(void *context)
     struct problem *p = context;
     double y[N * D] = {0};
     double scratch[N * 2 * R_HAT];
-    sharing_side_forward_ref(y, scratch, p->x, p->m, p->kind, N, D, K, R_HAT);
+    sharing_side_forward_ref(y, scratch, p->x, p->m, &p->kind, N, D, K, R_HAT);
     return ops_dot(y, p->dy, N * D);
 }
 
 static void gradients_agree_with_finite_differences(void **state)
 {
     (void)state;
-    for (size_t j = 0; j < 4; j++) {
-        struct problem p = {.kind = kinds[j]};
+    for (size_t j = 0; j < KINDS; j++) {
+        struct problem p = {.kind = kind_at(j, D, K)};
         double dx[N * K] = {0};
         double dm[R_HAT * R_HAT] = {0};
         double scratch[N * (3 * R_HAT + K)];
         double *values = ops_random(1, N * K + R_HAT * R_HAT + N * D, 1.0);
         memcpy(&p, values, offsetof(struct problem, kind));
-        sharing_side_backward_ref(dx, dm, scratch, p.dy, p.x, p.m, p.kind, N, D, K, R_HAT);
+        sharing_side_backward_ref(dx, dm, scratch, p.dy, p.x, p.m, &p.kind, N, D, K, R_HAT);
         ops_check_gradient(dx, p.x, N * K, loss, &p, 1e-6);
         ops_check_gradient(dm, p.m, R_HAT * R_HAT, loss, &p, 1e-6);
         free(values);
+        kind_free(&p.kind);
     }
 }
 
@@ -372,6 +505,8 @@ int main(void)
         cmocka_unit_test(published_vectors_come_out),
         cmocka_unit_test(published_expansions_come_out),
         cmocka_unit_test(references_are_adjoint_and_agree_with_the_expansion),
+        cmocka_unit_test(the_gradient_of_m_is_that_of_the_weight_between_both_operators),
+        cmocka_unit_test(every_group_has_members),
         cmocka_unit_test(compressions_agree_with_the_reference),
         cmocka_unit_test(weights_are_bit_exact_at_every_level_and_across_a_merge),
         cmocka_unit_test(gradients_agree_with_finite_differences),

@@ -18,8 +18,10 @@ static const char golden[] =
     "\"guard\":{\"max_skipped\":3,\"spike_window\":100,\"spike_z\":6.0},"
     "\"kind\":\"train\","
     "\"launch\":{\"overlap\":\"auto\",\"ranks\":2,\"threads_per_rank\":1,\"zero\":0},"
-    "\"method\":{\"groups\":\"paper\",\"merge_every\":120,\"name\":\"remora\","
-    "\"operator\":\"sharing\",\"r\":20},"
+    "\"method\":{\"fold\":false,\"full_rank_steps\":0,\"groups\":\"paper\",\"merge_every\":120,"
+    "\"name\":\"remora\",\"operator\":\"sharing\",\"pad\":\"wrap\",\"pairing\":\"half\",\"r\":20,"
+    "\"reset\":\"zero\",\"reset_ratio\":0.9,\"rhat_rule\":\"nearest\",\"targets\":[\"q_proj\","
+    "\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]},"
     "\"model\":{\"preset\":\"llama-9m\",\"tokenizer\":\"/data/out/tokenizer.model\"},"
     "\"name\":\"pubmed-demo\","
     "\"optimizer\":{\"betas\":[0.9,0.999],\"clip_norm\":1.0,\"eps\":1e-8,\"lr\":0.001,"
@@ -32,7 +34,7 @@ static const char golden[] =
     "\"steps\":600,"
     "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "d9ea01ae892adbea874d8ebb2cce2774b99e1b9daa0da83316e192e9f54b42d1";
+    "e7e47949e0c0e0b4a187bc4b3e3dbd9a7278790110bc31df772a6ec228c2a12a";
 
 static json_t *parsed(const char *yaml)
 {

@@ -1,5 +1,6 @@
 #include "proto/base/digest.h"
 #include "tests/support/learner_fixture.h"
+#include "tests/support/method_variants.h"
 
 #define STEPS 20
 
@@ -59,11 +60,56 @@ static void threads_do_not_change_a_bit_with_r_20(void **state)
     check(20);
 }
 
+/* The digest of everything that six steps over a merge or two give. */
+static void train_variant(struct digest *out, int variant, int threads)
+{
+    struct learner_options options = fixture_llama_9m(METHOD_NAME_FULL, 0);
+    options.method = method_variant_at(variant).spec;
+    options.method.r = options.method.r == 0 ? 0 : 20;
+    options.method.merge_every = options.method.merge_every == 0 ? 0 : 2;
+    options.config.num_hidden_layers = 1;
+    options.micro = 2;
+    struct learner_fixture fixture = fixture_open(&options, threads);
+    uint32_t *tokens =
+        fixture_tokens(options.micro * (options.sequence_length + 1), options.config.vocab_size, 1);
+    struct digest_stream *stream = NULL;
+    struct error err = {0};
+
+    assert_ok(digest_stream_create(&stream, &err), &err);
+    for (int64_t step = 1; step <= 6; step++) {
+        const double loss = fixture_step(&fixture, tokens, 1e-3, step, 6);
+        digest_stream_update(stream, &loss, sizeof loss);
+    }
+    for (int64_t i = 0; i < learner_tensor_count(fixture.learner); i++) {
+        const struct learner_tensor tensor = learner_tensor(fixture.learner, i);
+        digest_stream_update(stream, tensor.data, (size_t)tensor.elements * sizeof(float));
+    }
+    digest_stream_finish(stream, out);
+    digest_stream_destroy(stream);
+    free(tokens);
+    fixture_close(&fixture);
+}
+
+static void threads_do_not_change_a_bit_of_any_method(void **state)
+{
+    (void)state;
+    for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
+        struct digest one;
+        struct digest three;
+        train_variant(&one, v, 1);
+        train_variant(&three, v, 3);
+        if (!digest_equal(&one, &three)) {
+            fail_msg("%s: 3 threads give other bits than one", method_variant_at(v).name);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_change_a_bit_with_r_8),
         cmocka_unit_test(threads_do_not_change_a_bit_with_r_20),
+        cmocka_unit_test(threads_do_not_change_a_bit_of_any_method),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

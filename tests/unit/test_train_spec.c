@@ -117,7 +117,11 @@ static void files_and_a_config_are_read(void **state)
         "model={config: {hidden_size: 12, intermediate_size: 20, num_hidden_layers: 3, "
         "num_attention_heads: 2, rope_theta: 500000}, tokenizer: {train: 400}}",
         "data.train=[{files: [/a, '/b*'], format: jsonl, text_field: body, weight: 3}, {files: /c}]",
-        "data.validation={fraction: 0.25}", "seed=9007199254740991", NULL};
+        "data.validation={fraction: 0.25}",
+        "seed=9007199254740991",
+        "epochs=null",
+        "steps=2",
+        NULL};
     struct error err = {0};
     struct train_spec t;
     json_t *spec = valid(SPEC_SMALLEST_YAML, overrides);
@@ -142,6 +146,59 @@ static void files_and_a_config_are_read(void **state)
     assert_null(t.data.validation.shards);
     assert_true(t.data.validation.fraction == 0.25);
     assert_true(t.seed == JSON_INTEGER_MAX);
+    json_decref(spec);
+}
+
+static void every_field_of_the_methods_is_read(void **state)
+{
+    (void)state;
+    static const char *const mora[] = {
+        "method={name: mora, r: 4, operator: rotation, pairing: interleaved, fold: true, pad: zero, "
+        "rhat_rule: floor, targets: [q_proj, down_proj], train: [norms], full_rank_steps: 5}",
+        "schedule={name: mora_hf, warmup: 3, restart_warmup: 2, restart_every: 7, unwarmed_first: "
+        "true}",
+        NULL};
+    static const char *const relora[] = {
+        "method={name: relora, r: 4, alpha: 3, merge_every: 9, reset: magnitude, reset_ratio: 0.8, "
+        "train: []}",
+        "schedule={name: jagged_cosine, warmup: 3, restart_warmup: 2}", NULL};
+    static const char *const lora_plus[] = {"method={name: lora_plus, r: 4, lr_ratio: 2}", NULL};
+    static const char *const asylora[] = {"method={name: asylora, r: 4, freeze_a: false}", NULL};
+    struct error err = {0};
+    struct train_spec t;
+
+    json_t *spec = valid(SPEC_SMALLEST_YAML, mora);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_int_equal(t.method.op, MORA_OPERATOR_ROTATION);
+    assert_int_equal(t.method.pairing, MORA_PAIRING_INTERLEAVED);
+    assert_true(t.method.fold);
+    assert_int_equal(t.method.pad, MORA_PAD_ZERO);
+    assert_int_equal(t.method.rhat_rule, MORA_RHAT_RULE_FLOOR);
+    assert_int_equal(t.method.targets, 1U | 1U << 6);
+    assert_true(t.method.train.norms && !t.method.train.embeddings && !t.method.train.head);
+    assert_int_equal(t.method.full_rank_steps, 5);
+    assert_int_equal(t.schedule.restart_every, 7);
+    assert_true(t.schedule.unwarmed_first && t.schedule.min_lr_ratio == 0.0);
+    json_decref(spec);
+
+    spec = valid(SPEC_SMALLEST_YAML, relora);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_true(t.method.alpha == 3.0 && t.method.reset_ratio == 0.8);
+    assert_int_equal(t.method.merge_every, 9);
+    assert_int_equal(t.schedule.restart_every, 9);
+    assert_int_equal(t.method.reset, METHOD_RESET_MAGNITUDE);
+    assert_int_equal(t.method.targets, METHOD_TARGETS_ALL);
+    assert_false(t.method.train.norms || t.method.train.embeddings || t.method.train.head);
+    json_decref(spec);
+
+    spec = valid(SPEC_SMALLEST_YAML, lora_plus);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_true(t.method.lr_ratio == 2.0 && t.method.alpha == 16.0);
+    json_decref(spec);
+    spec = valid(SPEC_SMALLEST_YAML, asylora);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_false(t.method.freeze_a);
+    assert_true(t.method.train.norms && t.method.train.embeddings && t.method.train.head);
     json_decref(spec);
 }
 
@@ -176,10 +233,27 @@ static void a_prepare_spec_is_read(void **state)
 static void every_word_of_the_schema_is_read(void **state)
 {
     (void)state;
-    static const char *const overrides[][3] = {
-        {"method={name: full}", NULL},
-        {"method={name: mora, r: 4}", NULL},
-        {"method={name: remora, r: 4, merge_every: 1}", NULL},
+    static const char *const overrides[][2] = {
+        {"method={name: full, train: [embeddings, norms, head]}", NULL},
+        {"method={name: lora, r: 4}", NULL},
+        {"method={name: lora_plus, r: 4}", NULL},
+        {"method={name: asylora, r: 4}", NULL},
+        {"method={name: dora, r: 4}", NULL},
+        {"method={name: relora, r: 4, merge_every: 1, reset: zero}", NULL},
+        {"method={name: relora, r: 4, merge_every: 1, reset: random}", NULL},
+        {"method={name: relora, r: 4, merge_every: 1, reset: magnitude}", NULL},
+        {"method={name: mora, r: 4, operator: sharing, columns: mod, rows: tile}", NULL},
+        {"method={name: mora, r: 4, columns: blocks, rows: interleave, pad: wrap}", NULL},
+        {"method={name: mora, r: 4, pad: zero, rhat_rule: nearest}", NULL},
+        {"method={name: mora, r: 4, operator: truncation, rhat_rule: floor}", NULL},
+        {"method={name: mora, r: 4, operator: decoupling}", NULL},
+        {"method={name: mora, r: 4, operator: rotation, pairing: half}", NULL},
+        {"method={name: mora, r: 4, operator: rotation, pairing: interleaved}", NULL},
+        {"method={name: remora, r: 4, merge_every: 1, groups: paper}", NULL},
+        {"method={name: remora, r: 4, merge_every: 1, groups: official}", NULL},
+        {"method={name: remora, r: 4, merge_every: 1, groups: permuted}", NULL},
+        {"schedule={name: jagged_cosine, warmup: 0, restart_warmup: 0, restart_every: 1}", NULL},
+        {"schedule={name: mora_hf, warmup: 0, restart_warmup: 0, restart_every: 1}", NULL},
         {"schedule={name: cosine}", NULL},
         {"schedule={name: linear}", NULL},
         {"schedule={name: constant}", NULL},
@@ -214,9 +288,18 @@ static void every_word_of_the_schema_is_read(void **state)
     const json_t *backend = json_object_get(json_object_get(compute, "backend"), "enum");
     const json_t *dtype = json_object_get(json_object_get(compute, "dtype"), "enum");
     assert_int_equal(json_array_size(json_object_get(json_object_get(train, "method"), "oneOf")),
-                     3);
+                     8);
     assert_int_equal(json_array_size(json_object_get(json_object_get(train, "schedule"), "oneOf")),
-                     4);
+                     5);
+    static const struct {
+        const char *name;
+        size_t words;
+    } enums[] = {{"operator", 4}, {"columns", 2},   {"rows", 2},   {"pad", 2},
+                 {"pairing", 2},  {"rhat_rule", 2}, {"groups", 3}, {"reset", 3}};
+    for (size_t i = 0; i < sizeof enums / sizeof enums[0]; i++) {
+        const json_t *def = json_object_get(defs, enums[i].name);
+        assert_int_equal(json_array_size(json_object_get(def, "enum")), enums[i].words);
+    }
     assert_int_equal(json_array_size(json_object_get(json_object_get(defs, "format"), "enum")), 4);
     assert_int_equal(json_array_size(backend), 2);
     assert_int_equal(json_array_size(dtype), 2);
@@ -335,6 +418,7 @@ int main(void)
         cmocka_unit_test(every_field_of_the_example_is_read),
         cmocka_unit_test(defaults_are_what_the_schema_says),
         cmocka_unit_test(files_and_a_config_are_read),
+        cmocka_unit_test(every_field_of_the_methods_is_read),
         cmocka_unit_test(a_prepare_spec_is_read),
         cmocka_unit_test(every_word_of_the_schema_is_read),
         cmocka_unit_test(steps_come_from_tokens_and_epochs),

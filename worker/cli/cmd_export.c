@@ -39,11 +39,10 @@ static enum status load_learner(struct export *export, struct error *err)
     if (!status) {
         status = learner_create(&export->learner, &learner_options, export->backend, err);
     }
-    if (!status) {
-        status = snapshot_read_tensors(export->learner, export->found.checkpoint, err);
+    if (!status) { /* says which tensors there are */
+        status = learner_set_state(export->learner, json_object_get(meta, "learner"), err);
     }
-    return status ? status
-                  : learner_set_state(export->learner, json_object_get(meta, "learner"), err);
+    return status ? status : snapshot_read_tensors(export->learner, export->found.checkpoint, err);
 }
 
 /* The run's own copy of the tokenizer, else the one that the spec named; it must be the same. */

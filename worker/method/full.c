@@ -1,37 +1,35 @@
-/* Full training: the linears are parameters like any other. */
+/* Full training: the linears are parameters like any other. And its opposite: none of them trains.
+ */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/base/sys.h"
 #include "worker/method/method_internal.h"
 
-static enum status full_create(struct method **out, const struct method_options *options,
-                               struct param_table *table, const struct model_config *config,
-                               struct error *err)
+static enum status plain_create(struct method **out, const struct method_spec *spec,
+                                const struct model_config *config, struct error *err)
 {
-    (void)options;
-    (void)table;
     (void)config;
     struct method *method = sys_calloc(1, sizeof *method);
     if (method == NULL) {
         return error_set(err, STATUS_NO_MEMORY, "no memory for the method");
     }
-    (void)snprintf(method->description, sizeof method->description, "full: every weight trains");
+    (void)snprintf(
+        method->description, sizeof method->description, "%s: %s", method_name_text(spec->name),
+        spec->name == METHOD_NAME_FULL ? "every linear layer trains" : "no linear layer trains");
     *out = method;
     return STATUS_OK;
 }
 
-static void full_destroy(struct method *method)
+static void plain_destroy(struct method *method)
 {
     free(method);
 }
 
-/* dW[d,k] += dY^T X. A group's linears are packed, and so are their gradients: one product. */
-static void full_group_grad(void *context, int64_t layer, enum linear_group group, const float *dy,
-                            const float *x, int64_t N)
+/* A group's linears are packed, and so are their gradients: one product. */
+void method_full_grad(struct method *method, int64_t layer, enum linear_group group,
+                      const float *dy, const float *x, int64_t N)
 {
-    const struct method *method = context;
     struct backend *backend = method->backend;
     const struct gemm_shape shape = {.m = linear_group_rows(method->config, group),
                                      .n = linear_group_columns(method->config, group),
@@ -43,21 +41,5 @@ static void full_group_grad(void *context, int64_t layer, enum linear_group grou
     backend->op->gemm(backend, dw, dy, x, &shape);
 }
 
-static void full_write_weight(const struct method *method, int64_t layer, enum linear linear,
-                              float *out)
-{
-    const struct param *w = param_table_linear(method->table, layer, linear);
-
-    if (out != w->value) {
-        memcpy(out, w->value, (size_t)w->elements * sizeof(float));
-    }
-}
-
-const struct method_type method_full = {
-    .name = METHOD_NAME_FULL,
-    .trains_linears = true,
-    .create = full_create,
-    .destroy = full_destroy,
-    .group_grad = full_group_grad,
-    .write_weight = full_write_weight,
-};
+const struct method_type method_full = {.create = plain_create, .destroy = plain_destroy};
+const struct method_type method_frozen = {.create = plain_create, .destroy = plain_destroy};

@@ -38,9 +38,7 @@ enum status learner_options_from_spec(struct learner_options *out, const struct 
                                       int64_t vocab_size, struct error *err)
 {
     *out = (struct learner_options){
-        .method = {.name = spec->method.name,
-                   .r = spec->method.r,
-                   .merge_every = spec->method.merge_every},
+        .method = spec->method,
         .optimizer = {.beta1 = spec->optimizer.betas[0],
                       .beta2 = spec->optimizer.betas[1],
                       .eps = spec->optimizer.eps,
@@ -81,10 +79,11 @@ static enum status create_parts(struct learner *learner, struct error *err)
 {
     const struct learner_options *options = &learner->options;
 
-    enum status status = param_table_init(&learner->table, &options->config,
-                                          method_trains_linears(options->method.name), err);
+    const struct param_training training = method_training(&options->method);
+
+    enum status status = param_table_init(&learner->table, &options->config, &training, err);
     if (!status) {
-        status = method_create(&learner->method, &options->method, &learner->table,
+        status = method_create(&learner->method, &options->method, options->seed, &learner->table,
                                &options->config, learner->backend, err);
     }
     learner->table.shard_rank = options->shard_rank;
@@ -168,6 +167,10 @@ enum status learner_create(struct learner **out, const struct learner_options *o
     layout(learner);
     assert(memory_plan_complete(&learner->memory));
     param_table_initialise(&learner->table, &learner->options.config, options->seed);
+    status = method_initialise(learner->method, err);
+    if (status) {
+        goto fail;
+    }
     if (learner->model != NULL) {
         method_write_weights(learner->method);
     }
@@ -221,13 +224,14 @@ struct method *learner_method(const struct learner *learner)
 
 float *learner_grads(const struct learner *learner, int64_t *count)
 {
-    *count = learner->table.grad_floats;
+    *count = param_table_grad_floats(&learner->table);
     return learner->table.grads;
 }
 
 void learner_zero_grads(struct learner *learner)
 {
-    learner->backend->op->zero(learner->backend, learner->table.grads, learner->table.grad_floats);
+    learner->backend->op->zero(learner->backend, learner->table.grads,
+                               param_table_grad_floats(&learner->table));
 }
 
 double learner_forward_backward(struct learner *learner, const uint32_t *tokens, int64_t B,

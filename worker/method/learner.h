@@ -36,7 +36,7 @@ enum learner_purpose {
 
 struct learner_options {
     struct model_config config;
-    struct method_options method;
+    struct method_spec method;
     struct adamw_options optimizer;
     uint64_t seed;
     int64_t micro;           /* sequences per forward */
@@ -78,7 +78,8 @@ const struct memory_plan *learner_memory(const struct learner *learner);
 struct model *learner_model(const struct learner *learner);
 struct method *learner_method(const struct learner *learner);
 
-/* The gradients of all trainables, one buffer; gaps between tensors are zero. */
+/* The gradients of all trainables, one buffer; gaps between tensors are zero. After full-rank steps
+ * there are fewer: ask anew in every step. */
 float *learner_grads(const struct learner *learner, int64_t *count);
 void learner_zero_grads(struct learner *learner);
 
@@ -124,7 +125,8 @@ bool learner_merge_due(const struct learner *learner, int64_t step, int64_t step
 MUST_USE enum status learner_merge(struct learner *learner, const uint32_t *tokens, int64_t count,
                                    struct merge_report *report, struct error *err);
 
-/* State tensors: values of the whole table in its order, then the moments of the trainables. */
+/* State tensors: values of the whole table in its order, then the moments of what is trainable in
+ * the present cycle: after loading, learner_set_state comes first. */
 int64_t learner_tensor_count(const struct learner *learner);
 struct learner_tensor learner_tensor(const struct learner *learner, int64_t index);
 

@@ -29,10 +29,10 @@ void learner_join_lane(struct learner *learner, int64_t lane, int64_t first, int
 void learner_end_lane(struct learner *learner, int64_t lane)
 {
     const int64_t level = sums_to_join(lane);
+    const int64_t count = param_table_grad_floats(&learner->table);
 
     assert(lane + 1 < learner->options.lanes);
-    learner_join_lane(learner, lane, 0, learner->table.grad_floats);
-    memcpy(learner->lane_sum[level], learner->table.grads,
-           (size_t)learner->table.grad_floats * sizeof(float));
+    learner_join_lane(learner, lane, 0, count);
+    memcpy(learner->lane_sum[level], learner->table.grads, (size_t)count * sizeof(float));
     learner_zero_grads(learner);
 }

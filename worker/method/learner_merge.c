@@ -87,6 +87,7 @@ enum status learner_merge(struct learner *learner, const uint32_t *tokens, int64
         status = method_merge(learner->method, &learner->adamw, report, err);
     }
     if (!status) {
+        method_write_weights(learner->method);
         status = probe_after(&probe, learner, &report->probe_error, err);
     }
     probe_deinit(&probe);

@@ -70,5 +70,7 @@ void model_backward(struct model *model, int64_t B, int64_t T)
         attention_block(model, i, B, T);
         model_tell_backward(model, i, true);
     }
-    backend->op->embedding_backward(backend, model->dembedding, model->dx, model->inputs, N, C);
+    if (model->dembedding != NULL) {
+        backend->op->embedding_backward(backend, model->dembedding, model->dx, model->inputs, N, C);
+    }
 }

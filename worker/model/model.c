@@ -55,7 +55,8 @@ static void layout_activations(const struct model *model, struct model_layer *la
     layer->activated = memory_plan_floats(plan, kind, N * F);
 }
 
-/* Trained linears are their own effective weights; packed groups make them one matrix. */
+/* Where nothing is added to them, linears are their own effective weights; packed groups make them
+ * one matrix. */
 static void layout_weights(const struct model *model, int64_t index, struct memory_plan *plan)
 {
     struct model_layer *layer = &model->layers[index];
@@ -64,7 +65,7 @@ static void layout_weights(const struct model *model, int64_t index, struct memo
         const struct param *first =
             param_table_linear(model->options.table, index, linear_group_first(group));
         layer->weight[group] =
-            first->trainable
+            first->is_effective
                 ? first->value
                 : memory_plan_floats(plan, MEMORY_KIND_WEIGHTS,
                                      linear_group_rows(model->options.config, group) *
@@ -73,9 +74,9 @@ static void layout_weights(const struct model *model, int64_t index, struct memo
     const struct param *input_norm = param_table_norm(model->options.table, index, false);
     const struct param *post_norm = param_table_norm(model->options.table, index, true);
     layer->input_norm = input_norm->value;
-    layer->dinput_norm = input_norm->grad;
+    layer->dinput_norm = input_norm->trains[PARAM_PHASE_MAIN] ? input_norm->grad : model->unused;
     layer->post_norm = post_norm->value;
-    layer->dpost_norm = post_norm->grad;
+    layer->dpost_norm = post_norm->trains[PARAM_PHASE_MAIN] ? post_norm->grad : model->unused;
 }
 
 static void bind_ends(struct model *model)
@@ -91,7 +92,7 @@ static void bind_ends(struct model *model)
     model->embedding = embedding->value;
     model->dembedding = embedding->grad;
     model->norm = norm->value;
-    model->dnorm = norm->grad;
+    model->dnorm = norm->trains[PARAM_PHASE_MAIN] ? norm->grad : model->unused;
     model->head = head->value;
     model->dhead = head->grad;
 }
@@ -104,6 +105,7 @@ void model_layout(struct model *model, struct memory_plan *plan)
     const int64_t N = model->options.micro * T;
     const int64_t C = config->hidden_size;
 
+    model->unused = memory_plan_floats(plan, MEMORY_KIND_WORKSPACE, C);
     bind_ends(model);
     for (int64_t i = 0; i < config->num_hidden_layers; i++) {
         layout_weights(model, i, plan);

@@ -8,8 +8,8 @@
  *
  * The model multiplies by *effective* weights and does not know how they came about: a method
  * (worker/method) writes them once per optimizer step and is handed (X, dY) of every group of
- * linears in the backward pass. Where the table's linears are trainable, the effective weights are
- * the parameters themselves; else they are memory of their own, filled through model_weight().
+ * linears in the backward pass. Where a linear is_effective in the table, its weight is the
+ * parameter itself; else it is memory of its own, filled through model_weight().
  *
  * Holds the activations of one micro-batch of up to `micro` sequences of up to `sequence_length`
  * tokens; the logits of a whole micro-batch never exist at once.

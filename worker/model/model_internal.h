@@ -38,9 +38,10 @@ struct model {
     const float *embedding; /* [V,C] */
     const float *norm;      /* [C] */
     const float *head;      /* [V,C] */
-    float *dembedding;
+    float *dembedding;      /* this and dhead are NULL when frozen */
     float *dnorm;
     float *dhead;
+    float *unused; /* [C] where the gradients of frozen gains go */
     struct model_layer *layers;
 
     uint32_t *inputs;  /* [N] */

@@ -124,6 +124,8 @@ static enum status append(struct param_table *table, const struct param *param, 
     *added = *param;
     added->elements = added->shape[0] * added->shape[1];
     added->grad_offset = -1;
+    added->lr_ratio = added->lr_ratio == 0.0 ? 1.0 : added->lr_ratio;
+    added->trainable = added->trains[table->phase];
     if (added->trainable) {
         table->trainable_elements += added->elements;
     }
@@ -131,10 +133,10 @@ static enum status append(struct param_table *table, const struct param *param, 
 }
 
 static enum status add_matrix(struct param_table *table, const char *name, enum param_role role,
-                              int64_t rows, int64_t columns, struct error *err)
+                              bool is_trained, int64_t rows, int64_t columns, struct error *err)
 {
     struct param param = {.role = role,
-                          .trainable = true,
+                          .trains = {is_trained, is_trained},
                           .dimensions = 2,
                           .shape = {rows, columns},
                           .layer = -1,
@@ -143,11 +145,11 @@ static enum status add_matrix(struct param_table *table, const char *name, enum 
     return append(table, &param, err);
 }
 
-static enum status add_norm(struct param_table *table, int64_t layer, const char *name, int64_t C,
-                            struct error *err)
+static enum status add_norm(struct param_table *table, int64_t layer, const char *name,
+                            bool is_trained, int64_t C, struct error *err)
 {
     struct param param = {.role = PARAM_ROLE_NORM,
-                          .trainable = true,
+                          .trains = {is_trained, is_trained},
                           .dimensions = 1,
                           .shape = {C, 1},
                           .layer = layer,
@@ -162,13 +164,15 @@ static enum status add_norm(struct param_table *table, int64_t layer, const char
 }
 
 static enum status add_linears(struct param_table *table, const struct model_config *config,
-                               int64_t layer, enum linear first, enum linear last, bool trainable,
-                               struct error *err)
+                               int64_t layer, enum linear first, enum linear last,
+                               const struct param_training *training, struct error *err)
 {
     for (enum linear linear = first; linear <= last; linear++) {
         struct param param = {
             .role = PARAM_ROLE_LINEAR,
-            .trainable = trainable,
+            .trains = {[PARAM_PHASE_FULL_RANK] = training->full_rank,
+                       [PARAM_PHASE_MAIN] = training->linears},
+            .is_effective = training->linears,
             .dimensions = 2,
             .shape = {linear_rows(config, linear), linear_columns(config, linear)},
             .layer = layer,
@@ -186,40 +190,43 @@ static enum status add_linears(struct param_table *table, const struct model_con
 }
 
 static enum status add_layer(struct param_table *table, const struct model_config *config,
-                             int64_t layer, bool trainable, struct error *err)
+                             int64_t layer, const struct param_training *training,
+                             struct error *err)
 {
     const int64_t C = config->hidden_size;
 
-    enum status status = add_norm(table, layer, "input_layernorm", C, err);
+    enum status status = add_norm(table, layer, "input_layernorm", training->norms, C, err);
     if (!status) {
-        status = add_linears(table, config, layer, LINEAR_Q, LINEAR_O, trainable, err);
+        status = add_linears(table, config, layer, LINEAR_Q, LINEAR_O, training, err);
     }
     if (!status) {
-        status = add_norm(table, layer, "post_attention_layernorm", C, err);
+        status = add_norm(table, layer, "post_attention_layernorm", training->norms, C, err);
     }
     if (!status) {
-        status = add_linears(table, config, layer, LINEAR_GATE, LINEAR_DOWN, trainable, err);
+        status = add_linears(table, config, layer, LINEAR_GATE, LINEAR_DOWN, training, err);
     }
     return status;
 }
 
 enum status param_table_init(struct param_table *table, const struct model_config *config,
-                             bool linears_trainable, struct error *err)
+                             const struct param_training *training, struct error *err)
 {
     const int64_t C = config->hidden_size;
     const int64_t V = config->vocab_size;
 
-    *table = (struct param_table){.shard_world = 1};
-    enum status status =
-        add_matrix(table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING, V, C, err);
+    *table = (struct param_table){.phase = training->full_rank ? PARAM_PHASE_FULL_RANK
+                                                               : PARAM_PHASE_MAIN,
+                                  .shard_world = 1};
+    enum status status = add_matrix(table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING,
+                                    training->embeddings, V, C, err);
     for (int64_t layer = 0; !status && layer < config->num_hidden_layers; layer++) {
-        status = add_layer(table, config, layer, linears_trainable, err);
+        status = add_layer(table, config, layer, training, err);
     }
     if (!status) {
-        status = add_norm(table, -1, "norm", C, err);
+        status = add_norm(table, -1, "norm", training->norms, C, err);
     }
     if (!status) {
-        status = add_matrix(table, "lm_head.weight", PARAM_ROLE_HEAD, V, C, err);
+        status = add_matrix(table, "lm_head.weight", PARAM_ROLE_HEAD, training->head, V, C, err);
     }
     if (status) {
         param_table_deinit(table);
@@ -230,21 +237,38 @@ enum status param_table_init(struct param_table *table, const struct model_confi
     return STATUS_OK;
 }
 
-enum status param_table_add(struct param_table *table, int64_t layer, enum linear linear,
-                            enum param_role role, const char *suffix, int64_t rows, int64_t columns,
+enum status param_table_add(struct param_table *table, const struct param_addition *addition,
                             struct error *err)
 {
-    struct param param = {.role = role,
-                          .trainable = role == PARAM_ROLE_ADAPTER,
-                          .dimensions = 2,
-                          .shape = {rows, columns},
-                          .layer = layer,
-                          .linear = (int64_t)linear};
+    struct param param = {.role = addition->role,
+                          .trains = {[PARAM_PHASE_MAIN] = addition->is_trained},
+                          .dimensions = addition->columns == 0 ? 1 : 2,
+                          .shape = {addition->rows, addition->columns == 0 ? 1 : addition->columns},
+                          .layer = addition->layer,
+                          .linear = (int64_t)addition->linear,
+                          .packed = addition->packed,
+                          .lr_ratio = addition->lr_ratio};
 
-    assert(role == PARAM_ROLE_ADAPTER || role == PARAM_ROLE_SUM);
+    assert(addition->role >= PARAM_ROLE_ADAPTER);
     (void)snprintf(param.name, sizeof param.name, "model.layers.%lld.%s.weight.%s",
-                   (long long)layer, linear_name(linear), suffix);
+                   (long long)addition->layer, linear_name(addition->linear), addition->suffix);
     return append(table, &param, err);
+}
+
+void param_table_set_phase(struct param_table *table, enum param_phase phase)
+{
+    table->phase = phase;
+    table->trainable_elements = 0;
+    for (int64_t i = 0; i < table->count; i++) {
+        struct param *param = &table->params[i];
+        param->trainable = param->trains[phase];
+        table->trainable_elements += param->trainable ? param->elements : 0;
+    }
+}
+
+int64_t param_table_grad_floats(const struct param_table *table)
+{
+    return table->phase == PARAM_PHASE_MAIN ? table->main_grad_floats : table->grad_floats;
 }
 
 static int64_t align_floats(int64_t floats)
@@ -260,6 +284,18 @@ static int64_t place(int64_t *used, const struct param *param)
     return offset;
 }
 
+/* Gives places to the gradients of one phase's tensors that have none yet. */
+static void place_grads(struct param_table *table, int64_t *used, enum param_phase phase)
+{
+    for (int64_t i = 0; i < table->count; i++) {
+        struct param *param = &table->params[i];
+        if (param->trains[phase] && param->grad_offset < 0) {
+            param->grad_offset = place(used, param);
+        }
+    }
+    *used = align_floats(*used);
+}
+
 /* Which moments this rank has; returns how many floats they take. */
 static int64_t place_moments(struct param_table *table)
 {
@@ -267,7 +303,7 @@ static int64_t place_moments(struct param_table *table)
 
     for (int64_t i = 0; i < table->count; i++) {
         struct param *param = &table->params[i];
-        if (param->trainable) {
+        if (param->grad_offset >= 0) {
             param_shard_slice(table, i, table->shard_rank, &param->moment_first,
                               &param->moment_count);
             moments += align_floats(param->moment_count);
@@ -282,14 +318,14 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
     int64_t grads = 0;
 
     for (int64_t i = 0; i < table->count; i++) {
-        struct param *param = &table->params[i];
-        (void)place(&values, param);
-        if (param->trainable) {
-            param->grad_offset = place(&grads, param);
-        }
+        (void)place(&values, &table->params[i]);
+        table->params[i].grad_offset = -1;
     }
+    place_grads(table, &grads, PARAM_PHASE_MAIN);
+    table->main_grad_floats = grads;
+    place_grads(table, &grads, PARAM_PHASE_FULL_RANK);
     table->value_floats = align_floats(values);
-    table->grad_floats = align_floats(grads);
+    table->grad_floats = grads;
     table->moment_floats = place_moments(table);
     table->values = memory_plan_floats(plan, MEMORY_KIND_PARAMETERS, table->value_floats);
     table->exp_avg = memory_plan_floats(plan, MEMORY_KIND_OPTIMIZER, table->moment_floats);
@@ -304,7 +340,7 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
     for (int64_t i = 0; i < table->count; i++) {
         struct param *param = &table->params[i];
         param->value = table->values + place(&values, param);
-        if (param->trainable) {
+        if (param->grad_offset >= 0) {
             const bool has_moments = param->moment_count > 0;
             param->exp_avg = has_moments ? table->exp_avg + moments : NULL;
             param->exp_avg_sq = has_moments ? table->exp_avg_sq + moments : NULL;
@@ -341,7 +377,9 @@ void param_table_initialise(struct param_table *table, const struct model_config
                         rng_stream(RNG_PURPOSE_INIT, (uint32_t)i, 0));
             break;
         case PARAM_ROLE_ADAPTER:
+        case PARAM_ROLE_MAGNITUDE:
         case PARAM_ROLE_SUM:
+        case PARAM_ROLE_SKETCH:
             memset(param->value, 0, (size_t)param->elements * sizeof(float));
             break;
         }

@@ -24,14 +24,18 @@
 #include "proto/base/error.h"
 #include "worker/ops/adamw.h"
 #include "worker/ops/attention.h"
+#include "worker/ops/chunks.h"
 #include "worker/ops/elementwise.h"
 #include "worker/ops/embedding.h"
 #include "worker/ops/gemm.h"
 #include "worker/ops/head.h"
+#include "worker/ops/moments.h"
 #include "worker/ops/rmsnorm.h"
 #include "worker/ops/rope.h"
+#include "worker/ops/rows.h"
 #include "worker/ops/sharing.h"
 #include "worker/ops/swiglu.h"
+#include "worker/ops/truncation.h"
 
 /* What we write ourselves; on CPUs compiled once per instruction-set level. */
 #define BACKEND_KERNELS(X) \
@@ -50,11 +54,23 @@
  X(add)                    \
  X(scale)                  \
  X(zero)                   \
+ X(copy)                   \
  X(sum_squares)            \
  X(count_nonzero)          \
+ X(scale_rows)             \
+ X(add_scaled_rows)        \
+ X(row_norms)              \
+ X(normalise_rows)         \
+ X(dot_columns)            \
  X(sharing_comp)           \
  X(sharing_decomp_t)       \
  X(sharing_weight)         \
+ X(truncation_weight)      \
+ X(chunks_comp)            \
+ X(chunks_decomp_t)        \
+ X(chunks_weight)          \
+ X(moments_keep_random)    \
+ X(moments_keep_largest)   \
  X(adamw_update)
 
 /* Every operation. */

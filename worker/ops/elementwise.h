@@ -4,6 +4,7 @@
  *     add            out = a + b        out may be a or b
  *     scale          x = x * factor     in place
  *     zero           x = +0
+ *     copy           out = x
  *     sum_squares    sum x^2            in double, over blocks of ELEMENTWISE_BLOCK in order
  *     count_nonzero  elements that are neither +0 nor -0 (a NaN counts)
  *
@@ -22,6 +23,7 @@ struct backend;
 typedef void add_fn(struct backend *backend, float *out, const float *a, const float *b, int64_t n);
 typedef void scale_fn(struct backend *backend, float *x, float factor, int64_t n);
 typedef void zero_fn(struct backend *backend, float *x, int64_t n);
+typedef void copy_fn(struct backend *backend, float *out, const float *x, int64_t n);
 typedef void sum_squares_fn(struct backend *backend, double *out, const float *x, int64_t n);
 typedef void count_nonzero_fn(struct backend *backend, int64_t *out, const float *x, int64_t n);
 

@@ -37,6 +37,14 @@ void AT_LEVEL(zero_cpu)(struct backend *backend, float *x, int64_t n)
     }
 }
 
+void AT_LEVEL(copy_cpu)(struct backend *backend, float *out, const float *x, int64_t n)
+{
+#pragma omp parallel for num_threads(cpu_threads(backend, n)) schedule(static)
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        memcpy(out + first, x + first, (size_t)cpu_min(BLOCK, n - first) * sizeof *out);
+    }
+}
+
 void AT_LEVEL(sum_squares_cpu)(struct backend *backend, double *out, const float *x, int64_t n)
 {
     const int64_t blocks = cpu_ceil_div(n, BLOCK);

@@ -9,7 +9,7 @@
  *
  *     dlogits[n,v] = grad_scale * (softmax(logits[n])[v] - [v = targets[n]])
  *     dx[N,C] = dlogits w       overwritten
- *     dw[V,C] += dlogits^T x    over the chunks in order
+ *     dw[V,C] += dlogits^T x    over the chunks in order; dw may be NULL
  *
  * loss is a sum over the N tokens, in double, in their order, and is overwritten. Every target is
  * below V; the caller checks. No overlap.

@@ -96,8 +96,10 @@ void AT_LEVEL(head_loss_backward_cpu)(struct backend *backend, double *loss, flo
         }
         cpu_gemm(backend, dx + first * C, chunk.logits, w,
                  &(struct gemm_shape){.m = tokens, .n = C, .k = V});
-        cpu_gemm(backend, dw, chunk.logits, x + first * C,
-                 &(struct gemm_shape){
-                     .m = V, .n = C, .k = tokens, .transpose_a = true, .accumulate = true});
+        if (dw != NULL) {
+            cpu_gemm(backend, dw, chunk.logits, x + first * C,
+                     &(struct gemm_shape){
+                         .m = V, .n = C, .k = tokens, .transpose_a = true, .accumulate = true});
+        }
     }
 }

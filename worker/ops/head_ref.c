@@ -1,6 +1,7 @@
 #include "worker/ops/head.h"
 
 #include <math.h>
+#include <stddef.h>
 
 static double logit(const double *x_n, const double *w_v, int64_t C)
 {
@@ -51,7 +52,9 @@ void head_loss_backward_ref(double *loss, double *dx, double *dw, const double *
             double dlogit = grad_scale * (p - (v == targets[n] ? 1.0 : 0.0));
             for (int64_t c = 0; c < C; c++) {
                 dx[n * C + c] += dlogit * w[v * C + c];
-                dw[v * C + c] += dlogit * x_n[c];
+                if (dw != NULL) {
+                    dw[v * C + c] += dlogit * x_n[c];
+                }
             }
         }
     }

@@ -10,12 +10,16 @@
  *
  * Balanced groups of n: with q = n / r_hat and m = n mod r_hat, the first m groups have q+1
  * members, the others q. Under MOD the input is filled up to a multiple of r_hat with its own first
- * pad = (-k) mod r_hat elements, so j < pad belongs to g2(j) = (k + j) mod r_hat as well. Sums are
- * not normalised. 1 <= r_hat <= min(d,k).
+ * pad = (-k) mod r_hat elements, so j < pad belongs to g2(j) = (k + j) mod r_hat as well; with
+ * zero_pad it is filled with zeros. Sums are not normalised. 1 <= r_hat <= min(d,k).
  *
- *     comp      z[N,r_hat] <- x[N,k]:    z_i = sum over j with g(j) = i (and j < pad with g2(j) =
- * i) decomp    y[N,d]     <- z:         y_o = z_h(o) comp_t    dx[N,k]    <- u:         dx_j =
- * u_g(j) (+ u_g2(j) for j < pad) decomp_t  u[N,r_hat] <- dy[N,d]:   u_i = sum over o with h(o) = i
+ * With an order, MOD and TILE group by the place of an index instead of the index: order[p] stands
+ * at place p, so that g(order[p]) = p mod r_hat, and nothing wraps around (our permuted groups).
+ *
+ *     comp      z[N,r_hat] <- x[N,k]:    z_i = sum of x_j over g(j) = i (and j < pad, g2(j) = i)
+ *     decomp    y[N,d]     <- z:         y_o = z_h(o)
+ *     comp_t    dx[N,k]    <- u:         dx_j = u_g(j) (+ u_g2(j) for j < pad)
+ *     decomp_t  u[N,r_hat] <- dy[N,d]:   u_i = sum of dy_o over h(o) = i
  *     expand    e[d,k]     <- M:         e_oj = M[h(o)][g(j)] (+ M[h(o)][g2(j)] for j < pad)
  *
  * The side path adds decomp(M comp(x)) to a layer's output; its gradients are
@@ -24,6 +28,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct backend;
@@ -35,19 +40,21 @@ enum sharing_rows { SHARING_ROWS_TILE, SHARING_ROWS_INTERLEAVE };
 struct sharing_kind {
     enum sharing_columns columns;
     enum sharing_rows rows;
+    bool zero_pad;
+    const int32_t *column_order; /* [k] a permutation, under MOD; NULL: none */
+    const int32_t *row_order;    /* [d] a permutation, under TILE; NULL: none */
 };
 
 /* The group of index among n, balanced and contiguous. */
 int64_t sharing_balanced_group(int64_t index, int64_t n, int64_t r_hat);
 
-/* Rows of x and dy are stride elements apart, rows of z and u are dense. Outputs are overwritten.
- */
+/* Rows of x, dy and u are a stride apart, rows of z are dense. Outputs are overwritten. */
 typedef void sharing_comp_fn(struct backend *backend, float *z, const float *x,
-                             enum sharing_columns columns, int64_t N, int64_t k, int64_t r_hat,
+                             const struct sharing_kind *kind, int64_t N, int64_t k, int64_t r_hat,
                              int64_t stride);
 typedef void sharing_decomp_t_fn(struct backend *backend, float *u, const float *dy,
-                                 enum sharing_rows rows, int64_t N, int64_t d, int64_t r_hat,
-                                 int64_t stride);
+                                 const struct sharing_kind *kind, int64_t N, int64_t d,
+                                 int64_t r_hat, int64_t stride, int64_t u_stride);
 
 /* One term of an effective weight: T = S + M, where a missing (NULL) one is not added. At least one
  * is there. Of a run's terms only the active kind's has an M. */
@@ -67,23 +74,23 @@ typedef void sharing_weight_fn(struct backend *backend, float *w, const float *w
                                const struct sharing_term *terms, int64_t term_count, int64_t d,
                                int64_t k, int64_t r_hat);
 
-void sharing_comp_ref(double *z, const double *x, enum sharing_columns columns, int64_t N,
+void sharing_comp_ref(double *z, const double *x, const struct sharing_kind *kind, int64_t N,
                       int64_t k, int64_t r_hat);
-void sharing_comp_t_ref(double *dx, const double *u, enum sharing_columns columns, int64_t N,
+void sharing_comp_t_ref(double *dx, const double *u, const struct sharing_kind *kind, int64_t N,
                         int64_t k, int64_t r_hat);
-void sharing_decomp_ref(double *y, const double *z, enum sharing_rows rows, int64_t N, int64_t d,
-                        int64_t r_hat);
-void sharing_decomp_t_ref(double *u, const double *dy, enum sharing_rows rows, int64_t N, int64_t d,
-                          int64_t r_hat);
-void sharing_expand_ref(double *e, const double *m, struct sharing_kind kind, int64_t d, int64_t k,
-                        int64_t r_hat);
+void sharing_decomp_ref(double *y, const double *z, const struct sharing_kind *kind, int64_t N,
+                        int64_t d, int64_t r_hat);
+void sharing_decomp_t_ref(double *u, const double *dy, const struct sharing_kind *kind, int64_t N,
+                          int64_t d, int64_t r_hat);
+void sharing_expand_ref(double *e, const double *m, const struct sharing_kind *kind, int64_t d,
+                        int64_t k, int64_t r_hat);
 
 /* y[N,d] += decomp(M comp(x[N,k])). scratch[N, 2 r_hat]. */
 void sharing_side_forward_ref(double *y, double *scratch, const double *x, const double *m,
-                              struct sharing_kind kind, int64_t N, int64_t d, int64_t k,
+                              const struct sharing_kind *kind, int64_t N, int64_t d, int64_t k,
                               int64_t r_hat);
 /* dm[r_hat,r_hat] += decomp_t(dy)^T comp(x); dx[N,k] += comp_t(M^T decomp_t(dy)), where dx may be
  * NULL. scratch[N, 3 r_hat + k]. */
 void sharing_side_backward_ref(double *dx, double *dm, double *scratch, const double *dy,
-                               const double *x, const double *m, struct sharing_kind kind,
+                               const double *x, const double *m, const struct sharing_kind *kind,
                                int64_t N, int64_t d, int64_t k, int64_t r_hat);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <omp.h>
 #include <string.h>
 
@@ -68,39 +69,58 @@ static void sum_blocks(float *restrict z, const float *restrict x, int64_t n, in
     sum_neighbours(z + larger, x + larger * (q + 1), r_hat - larger, q);
 }
 
+/* As sum_strided of what stands at each place; nothing wraps. */
+static void sum_ordered(float *restrict z, const float *restrict x, const int32_t *restrict order,
+                        int64_t n, int64_t r_hat)
+{
+    for (int64_t i = 0; i < r_hat; i++) {
+        z[i] = x[order[i]];
+    }
+    for (int64_t first = r_hat; first < n; first += r_hat) {
+        const int64_t count = cpu_min(r_hat, n - first);
+        for (int64_t i = 0; i < count; i++) {
+            z[i] += x[order[first + i]];
+        }
+    }
+}
+
 void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, float *z, const float *x,
-                                enum sharing_columns columns, int64_t N, int64_t k, int64_t r_hat,
-                                int64_t stride)
+                                const struct sharing_kind *kind, int64_t N, int64_t k,
+                                int64_t r_hat, int64_t stride)
 {
 #pragma omp parallel for num_threads(cpu_threads(backend, N *k)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
-        if (columns == SHARING_COLUMNS_MOD) {
-            sum_strided(z + n * r_hat, x + n * stride, k, r_hat, true);
-        } else {
+        if (kind->columns == SHARING_COLUMNS_BLOCKS) {
             sum_blocks(z + n * r_hat, x + n * stride, k, r_hat);
+        } else if (kind->column_order != NULL) {
+            sum_ordered(z + n * r_hat, x + n * stride, kind->column_order, k, r_hat);
+        } else {
+            sum_strided(z + n * r_hat, x + n * stride, k, r_hat, !kind->zero_pad);
         }
     }
 }
 
 void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, float *u, const float *dy,
-                                    enum sharing_rows rows, int64_t N, int64_t d, int64_t r_hat,
-                                    int64_t stride)
+                                    const struct sharing_kind *kind, int64_t N, int64_t d,
+                                    int64_t r_hat, int64_t stride, int64_t u_stride)
 {
 #pragma omp parallel for num_threads(cpu_threads(backend, N *d)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
-        if (rows == SHARING_ROWS_TILE) {
-            sum_strided(u + n * r_hat, dy + n * stride, d, r_hat, false);
+        if (kind->rows == SHARING_ROWS_INTERLEAVE) {
+            sum_blocks(u + n * u_stride, dy + n * stride, d, r_hat);
+        } else if (kind->row_order != NULL) {
+            sum_ordered(u + n * u_stride, dy + n * stride, kind->row_order, d, r_hat);
         } else {
-            sum_blocks(u + n * r_hat, dy + n * stride, d, r_hat);
+            sum_strided(u + n * u_stride, dy + n * stride, d, r_hat, false);
         }
     }
 }
 
 /* e[k] = the expansion of one row t[r_hat] over the columns. */
-static void expand_row(float *restrict e, const float *restrict t, enum sharing_columns columns,
+static void expand_row(float *restrict e, const float *restrict t, const struct sharing_kind *kind,
                        int64_t k, int64_t r_hat)
 {
-    if (columns == SHARING_COLUMNS_BLOCKS) {
+    if (kind->columns == SHARING_COLUMNS_BLOCKS) {
         for (int64_t i = 0, j = 0; i < r_hat; i++) {
             for (const int64_t end = j + k / r_hat + (i < k % r_hat); j < end; j++) {
                 e[j] = t[i];
@@ -109,9 +129,16 @@ static void expand_row(float *restrict e, const float *restrict t, enum sharing_
         return;
     }
     for (int64_t first = 0; first < k; first += r_hat) {
-        memcpy(e + first, t, (size_t)cpu_min(r_hat, k - first) * sizeof *e);
+        const int64_t count = cpu_min(r_hat, k - first);
+        if (kind->column_order == NULL) {
+            memcpy(e + first, t, (size_t)count * sizeof *e);
+        } else {
+            for (int64_t i = 0; i < count; i++) {
+                e[kind->column_order[first + i]] = t[i];
+            }
+        }
     }
-    const int64_t filled = k % r_hat;
+    const int64_t filled = kind->zero_pad || kind->column_order != NULL ? 0 : k % r_hat;
     for (int64_t j = 0; filled != 0 && j < r_hat - filled; j++) {
         e[j] = t[j] + t[filled + j];
     }
@@ -130,26 +157,43 @@ static void term_row(float *restrict t, const struct sharing_term *term, int64_t
     }
 }
 
-/* Adds one term to rows first … end-1 of w. scratch[r_hat + k]. */
+/* Adds one term to places first … end-1 of w's rows. scratch[r_hat + k]. */
 static void add_term(float *w, float *scratch, const struct sharing_term *term, int64_t first,
                      int64_t end, int64_t d, int64_t k, int64_t r_hat)
 {
     float *t = scratch;
     float *e = scratch + r_hat;
     int64_t expanded = -1; /* the row of T that e holds: under INTERLEAVE neighbours share it */
-    for (int64_t o = first; o < end; o++) {
-        const int64_t row =
-            term->kind.rows == SHARING_ROWS_TILE ? o % r_hat : sharing_balanced_group(o, d, r_hat);
+    for (int64_t place = first; place < end; place++) {
+        const int64_t row = term->kind.rows == SHARING_ROWS_TILE
+                                ? place % r_hat
+                                : sharing_balanced_group(place, d, r_hat);
         if (row != expanded) {
             term_row(t, term, row, r_hat);
-            expand_row(e, t, term->kind.columns, k, r_hat);
+            expand_row(e, t, &term->kind, k, r_hat);
             expanded = row;
         }
-        float *w_o = w + o * k;
+        float *w_o = w + (term->kind.row_order == NULL ? place : term->kind.row_order[place]) * k;
 #pragma omp simd
         for (int64_t j = 0; j < k; j++) {
             w_o[j] += e[j];
         }
+    }
+}
+
+/* w = w0 + one term, with w0 copied row by row where the term's order of rows takes them. */
+static void write_ordered(struct backend *backend, float *w, const float *w0, float *scratch,
+                          int64_t scratch_count, const struct sharing_term *term, int64_t d,
+                          int64_t k, int64_t r_hat)
+{
+#pragma omp parallel for num_threads(cpu_threads(backend, d *k)) schedule(static)
+    for (int64_t place = 0; place < d; place++) {
+        const int64_t o = term->kind.row_order[place];
+        if (w != w0) {
+            memcpy(w + o * k, w0 + o * k, (size_t)k * sizeof *w);
+        }
+        add_term(w, scratch + omp_get_thread_num() * scratch_count, term, place, place + 1, d, k,
+                 r_hat);
     }
 }
 
@@ -163,6 +207,10 @@ void AT_LEVEL(sharing_weight_cpu)(struct backend *backend, float *w, const float
     if (scratch == NULL) {
         return;
     }
+    if (term_count == 1 && terms[0].kind.row_order != NULL) {
+        write_ordered(backend, w, w0, scratch, scratch_count, &terms[0], d, k, r_hat);
+        return;
+    }
 
 #pragma omp parallel for num_threads(cpu_threads(backend, d *k)) schedule(static)
     for (int64_t first = 0; first < d; first += ROWS) {
@@ -171,6 +219,7 @@ void AT_LEVEL(sharing_weight_cpu)(struct backend *backend, float *w, const float
             memcpy(w + first * k, w0 + first * k, (size_t)((end - first) * k) * sizeof *w);
         }
         for (int64_t i = 0; i < term_count; i++) {
+            assert(terms[i].kind.row_order == NULL);
             add_term(w, scratch + omp_get_thread_num() * scratch_count, &terms[i], first, end, d, k,
                      r_hat);
         }

@@ -20,7 +20,15 @@ const char *adamw_group_name(enum adamw_group group)
 
 static enum adamw_group group_of(const struct param *param)
 {
-    return param->role == PARAM_ROLE_ADAPTER ? ADAMW_GROUP_ADAPTER : ADAMW_GROUP_MODEL;
+    return param->role == PARAM_ROLE_ADAPTER || param->role == PARAM_ROLE_MAGNITUDE
+               ? ADAMW_GROUP_ADAPTER
+               : ADAMW_GROUP_MODEL;
+}
+
+/* Gains and lengths say how large something is: to shrink them is no regularisation. */
+static bool decays(const struct param *param)
+{
+    return param->role != PARAM_ROLE_NORM && param->role != PARAM_ROLE_MAGNITUDE;
 }
 
 double grad_norm(const struct param_table *table, struct backend *backend)
@@ -59,11 +67,11 @@ void adamw_step(struct adamw *adamw, const struct param_table *table, struct bac
             continue;
         }
         const struct adamw_update update = {
-            .lr = lr,
+            .lr = lr * param->lr_ratio,
             .beta1 = adamw->options.beta1,
             .beta2 = adamw->options.beta2,
             .eps = adamw->options.eps,
-            .weight_decay = param->role == PARAM_ROLE_NORM ? 0.0 : adamw->options.weight_decay,
+            .weight_decay = decays(param) ? adamw->options.weight_decay : 0.0,
             .grad_scale = factor,
             .step = adamw->steps[group_of(param)],
         };

@@ -6,7 +6,8 @@
  *   θ ← θ − lr·λ·θ − lr·m̂/(√v̂ + ε),   m̂ = m/(1 − β1^n), v̂ = v/(1 − β2^n)
  *
  * n counts the updates of a *group* since its moments were last zero: a merge restarts the
- * adapters' without touching that of embeddings, norms and head. Gains of norms are never decayed.
+ * adapters' without touching that of embeddings, norms and head. Gains of norms and DoRA's
+ * magnitudes are never decayed. lr is the schedule's rate times the tensor's lr_ratio.
  */
 #pragma once
 
@@ -17,7 +18,7 @@
 
 enum adamw_group {
     ADAMW_GROUP_MODEL,   /* everything but adapters */
-    ADAMW_GROUP_ADAPTER, /* PARAM_ROLE_ADAPTER */
+    ADAMW_GROUP_ADAPTER, /* PARAM_ROLE_ADAPTER and PARAM_ROLE_MAGNITUDE */
     ADAMW_GROUP_COUNT
 };
 

@@ -50,7 +50,8 @@ static void add_layer(struct overlap *overlap, int64_t layer)
         if (!param->trainable || layer_of(overlap, param) != layer) {
             continue;
         }
-        if (param->grad_offset - end >= GAP_FLOATS_MAX || end == first) {
+        const int64_t gap = param->grad_offset - end;
+        if (gap < 0 || gap >= GAP_FLOATS_MAX || end == first) {
             add_range(overlap, first, end);
             first = param->grad_offset;
         }

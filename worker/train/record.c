@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "proto/base/json.h"
 #include "proto/base/log.h"
@@ -106,9 +107,47 @@ static enum status record_spike(struct trainer *trainer, const struct step_repor
     return records_append(&trainer->records, "loss_spike", report->step, fields, err);
 }
 
+/* "rank_q_proj": 45 …, of the layer whose updates were looked at. */
+static void set_ranks(json_t *fields, const struct merge_report *merge)
+{
+    for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "rank_%s", method_target_text((int)linear));
+        if (merge->ranks[linear] >= 0) {
+            (void)json_object_set_new(fields, key, json_integer((json_int_t)merge->ranks[linear]));
+            (void)json_object_set_new(fields, "rank_layer",
+                                      json_integer((json_int_t)merge->rank_layer));
+        }
+    }
+}
+
+/* "q_proj 45, k_proj >= 64": what the sketch cannot tell apart is at least so much. */
+static void tell_ranks(int64_t step, const struct merge_report *merge)
+{
+    char text[256] = "";
+    size_t used = 0;
+
+    for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
+        const bool is_full = merge->ranks[linear] == merge->ranks_max[linear];
+        if (merge->ranks[linear] >= 0 && used < sizeof text) {
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s%" PRId64,
+                                     used == 0 ? "" : ", ", method_target_text((int)linear),
+                                     is_full ? ">= " : "", merge->ranks[linear]);
+        }
+    }
+    if (used > 0) {
+        log_info("step %" PRId64 "  rank of the updates of layer %" PRId64 ": %s", step,
+                 merge->rank_layer, text);
+    }
+}
+
 static enum status record_merge(struct trainer *trainer, int64_t step,
                                 const struct merge_report *merge, struct error *err)
 {
+    const int64_t zeroed = merge->moments_nonzero_before - merge->moments_nonzero_after;
+    const double percent = merge->moments_nonzero_before == 0
+                               ? 0.0
+                               : 100.0 * (double)zeroed / (double)merge->moments_nonzero_before;
     json_t *fields =
         json_pack("{s:I, s:s, s:s, s:I, s:I, s:b, s:I}", "cycle", (json_int_t)merge->cycle,
                   "group_kind", merge->group_kind, "next_kind", merge->next_kind,
@@ -116,9 +155,14 @@ static enum status record_merge(struct trainer *trainer, int64_t step,
                   "moments_nonzero_after", (json_int_t)merge->moments_nonzero_after, "w_eff_equal",
                   merge->w_eff_equal, "probe_tokens", (json_int_t)merge->probe_tokens);
 
+    json_set_real(fields, "moments_zeroed_percent", percent);
     json_set_real(fields, "probe_error", merge->probe_error);
-    log_info("step %" PRId64 "  merged cycle %" PRId64 " (%s), next %s", step, merge->cycle,
-             merge->group_kind, merge->next_kind);
+    set_ranks(fields, merge);
+    log_info("step %" PRId64 "  merged cycle %" PRId64 " (%s), next %s; zeroed %.2f %% of %" PRId64
+             " moments; weights equal, logits %.1e apart",
+             step, merge->cycle, merge->group_kind, merge->next_kind, percent,
+             merge->moments_nonzero_before, merge->probe_error);
+    tell_ranks(step, merge);
     return records_append(&trainer->records, "merge", step, fields, err);
 }
 

@@ -81,8 +81,11 @@ static json_t *describe_group(const json_t *learner_state)
 {
     const json_t *method = json_object_get(learner_state, "method");
 
-    return json_pack("{s:s?, s:I, s:n}", "kind", json_get_text(method, "group_kind", NULL), "cycle",
-                     (json_int_t)json_get_int(method, "cycle", 0), "permutation_seed");
+    const json_t *seed = json_object_get(method, "permutation_seed");
+
+    return json_pack("{s:s?, s:I, s:O?}", "kind", json_get_text(method, "group_kind", NULL),
+                     "cycle", (json_int_t)json_get_int(method, "cycle", 0), "permutation_seed",
+                     seed != NULL ? seed : json_null());
 }
 
 /* What the checkpoint says beside its tensors: the identity, how it was made, where the run is. */
@@ -368,14 +371,14 @@ static enum status load_from(struct trainer *trainer, struct checkpoint *checkpo
     int64_t step = checkpoint_ref_of(checkpoint)->step;
 
     enum status status = check_identity(trainer, meta, err);
+    if (!status) { /* says which tensors there are */
+        status = load_progress(trainer, step, meta, err);
+    }
     if (!status) {
         /* Moments that ranks share are read in snapshot_share. */
         status = learner_params(trainer->learner)->shard_world > 1
                      ? snapshot_read_values(trainer->learner, checkpoint, err)
                      : snapshot_read_tensors(trainer->learner, checkpoint, err);
-    }
-    if (!status) {
-        status = load_progress(trainer, step, meta, err);
     }
     if (status) {
         return error_wrap(err, "checkpoint '%s'", checkpoint_path(checkpoint));
@@ -525,8 +528,8 @@ enum status snapshot_share(struct trainer *trainer, struct error *err)
         dist_broadcast(trainer->dist, &trainer->progress, sizeof trainer->progress, 0, err);
 
     if (!status && trainer->progress.is_resumed) {
-        status = share_learner(trainer, err);
-        status = status ? status : share_state(trainer, err);
+        status = share_state(trainer, err); /* says which tensors there are */
+        status = status ? status : share_learner(trainer, err);
         learner_write_weights(trainer->learner);
     } else if (!status && trainer->spec->model.from != NULL) {
         status = share_tensors(trainer, learner_params(trainer->learner)->count, err);
