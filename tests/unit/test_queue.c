@@ -76,6 +76,8 @@ static json_t *data_of(enum event_type type)
         return json_pack("{s:i, s:i, s:i}", "resumed_from", 4, "steps", 9, "world", 2);
     case EVENT_CHECKPOINT_COMMITTED:
     case EVENT_EVALUATED:
+    case EVENT_STEP_SKIPPED:
+    case EVENT_LOSS_SPIKE:
         return json_pack("{s:i}", "step", 5);
     case EVENT_ATTEMPT_ENDED:
         return ended_data();
@@ -104,6 +106,8 @@ static const struct {
     {EVENT_ATTEMPT_STARTED, 1, JOB_STATE_RUNNING},
     {EVENT_RUN_STARTED, 1, JOB_STATE_RUNNING},
     {EVENT_EVALUATED, 1, JOB_STATE_RUNNING},
+    {EVENT_LOSS_SPIKE, 1, JOB_STATE_RUNNING},
+    {EVENT_STEP_SKIPPED, 1, JOB_STATE_RUNNING},
     {EVENT_CHECKPOINT_COMMITTED, 1, JOB_STATE_RUNNING},
     {EVENT_ATTEMPT_ADOPTED, 1, JOB_STATE_RUNNING},
     {EVENT_ATTEMPT_ENDED, 1, JOB_STATE_RUNNING},
@@ -162,6 +166,7 @@ static void every_event_moves_the_tables_and_replay_rebuilds_them(void **state)
     assert_int_equal(attempt.resumed_from, 4);
     assert_int_equal(attempt.checkpoint_step, 5);
     assert_int_equal(attempt.evaluation_step, 5);
+    assert_int_equal(attempt.guard_step, 5);
     assert_int_equal(attempt.shim.pid, 11);
     assert_int_equal(attempt.cpus.count, 2);
     assert_ok(queue_verify(fixture->queue, &err), &err);

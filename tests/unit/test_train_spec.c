@@ -233,7 +233,7 @@ static void a_prepare_spec_is_read(void **state)
 static void every_word_of_the_schema_is_read(void **state)
 {
     (void)state;
-    static const char *const overrides[][2] = {
+    static const char *const overrides[][3] = {
         {"method={name: full, train: [embeddings, norms, head]}", NULL},
         {"method={name: lora, r: 4}", NULL},
         {"method={name: lora_plus, r: 4}", NULL},
