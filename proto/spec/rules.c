@@ -358,8 +358,9 @@ static enum status check_train(const json_t *spec, struct schema_problems *probl
                                struct error *err)
 {
     static rule_fn *const rules[] = {
-        check_heads,    check_r,    check_operator, check_batch,  check_lanes,    check_step_tokens,
-        check_slots,    check_restarts, check_steps, check_epochs, check_prepared, check_mixed_sources,
+        check_heads, check_r,           check_operator, check_batch,
+        check_lanes, check_step_tokens, check_slots,    check_restarts,
+        check_steps, check_epochs,      check_prepared, check_mixed_sources,
     };
     struct train_spec train;
     struct error problem = {0};

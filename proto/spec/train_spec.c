@@ -209,8 +209,8 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->seed = (uint64_t)json_get_int(spec, "seed", 0);
     out->launch.ranks = int_at(spec, "launch", "ranks");
     out->launch.threads_per_rank = int_at(spec, "launch", "threads_per_rank");
-    out->launch.overlap = spec_word_index(json_object_get(spec, "launch"), "overlap",
-                                          overlap_words, COUNT_OF(overlap_words));
+    out->launch.overlap = spec_word_index(json_object_get(spec, "launch"), "overlap", overlap_words,
+                                          COUNT_OF(overlap_words));
     out->launch.zero = int_at(spec, "launch", "zero");
     out->checkpoint.every = int_at(spec, "checkpoint", "every");
     out->checkpoint.keep_last = int_at(spec, "checkpoint", "keep_last");

@@ -11,11 +11,18 @@ import manpages
 
 class Formats(unittest.TestCase):
     def test_fields_of_records(self):
-        """Each function that appends a record sets the fields that the page has for its type."""
+        """Each function that appends a record sets the fields that the page has for its type, itself or
+        by a function that it hands them to."""
         written = {}
-        for function in re.split(r"(?m)^}$", manpages.sources("worker/train")):
+        functions = re.split(r"(?m)^}$", manpages.sources("worker/train"))
+        helpers = {name: text for text in functions
+                   for name in re.findall(r"(?m)^static void (set_\w+)\(json_t \*fields", text)}
+        self.assertTrue(helpers)
+        for function in functions:
             found = re.search(r"records_append\(\s*&trainer->records,\s*\"(\w+)\"", function)
             if found:
+                for name in re.findall(r"\b(set_\w+)\(fields,", function):
+                    function += helpers[name]
                 exact = set(re.findall(r"records_set_exact\(fields, \"(\w+)\"", function))
                 written[found.group(1)] = (
                     set(re.findall(r"\"([a-z_]+)\"", function)) - {found.group(1)}

@@ -214,9 +214,8 @@ enum status param_table_init(struct param_table *table, const struct model_confi
     const int64_t C = config->hidden_size;
     const int64_t V = config->vocab_size;
 
-    *table = (struct param_table){.phase = training->full_rank ? PARAM_PHASE_FULL_RANK
-                                                               : PARAM_PHASE_MAIN,
-                                  .shard_world = 1};
+    *table = (struct param_table){
+        .phase = training->full_rank ? PARAM_PHASE_FULL_RANK : PARAM_PHASE_MAIN, .shard_world = 1};
     enum status status = add_matrix(table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING,
                                     training->embeddings, V, C, err);
     for (int64_t layer = 0; !status && layer < config->num_hidden_layers; layer++) {

@@ -95,10 +95,10 @@ struct param_table {
     enum param_phase phase;
     int64_t value_floats; /* of the buffers, gaps included */
     int64_t grad_floats;
-    int64_t main_grad_floats; /* of those that train in the main phase, which come first */
-    int64_t moment_floats;    /* of each of the two, this rank's part */
-    int shard_rank;           /* whose moments these are, */
-    int shard_world;          /* of how many parts; set before the layout, 1 unless changed */
+    int64_t main_grad_floats;   /* of those that train in the main phase, which come first */
+    int64_t moment_floats;      /* of each of the two, this rank's part */
+    int shard_rank;             /* whose moments these are, */
+    int shard_world;            /* of how many parts; set before the layout, 1 unless changed */
     int64_t elements;           /* of all tensors of the model itself */
     int64_t trainable_elements; /* of all trainable tensors of the phase */
     float *values;

@@ -70,6 +70,12 @@ static enum status record_numbers(struct trainer *trainer, const struct step_rep
     return records_append(&trainer->records, "step", report->step, fields, err);
 }
 
+/* Which of the two is not finite. */
+static const char *skip_cause(const struct step_report *report)
+{
+    return isfinite(report->loss) ? "grad_norm" : "loss";
+}
+
 /* Which documents a batch without an update was made of. */
 static enum status record_skip(struct trainer *trainer, const struct step_report *report,
                                struct error *err)
@@ -81,15 +87,14 @@ static enum status record_skip(struct trainer *trainer, const struct step_report
     if (status) {
         return status;
     }
-    json_t *fields = json_pack(
-        "{s:s, s:I, s:I, s:o, s:I}", "cause", isfinite(report->loss) ? "grad_norm" : "loss",
-        "skipped", (json_int_t)trainer->guard.skipped, "skipped_in_row",
-        (json_int_t)trainer->guard.skipped_in_row, "documents", documents_to_json(ranges, count),
-        "document_ranges", (json_int_t)count);
+    json_t *fields =
+        json_pack("{s:s, s:I, s:I, s:o, s:I}", "cause", skip_cause(report), "skipped",
+                  (json_int_t)trainer->guard.skipped, "skipped_in_row",
+                  (json_int_t)trainer->guard.skipped_in_row, "documents",
+                  documents_to_json(ranges, count), "document_ranges", (json_int_t)count);
     documents_free(ranges);
     log_warn("step %" PRId64 "  skipped: the %s is not finite (%" PRId64 " in a row)", report->step,
-             isfinite(report->loss) ? "norm of the gradients" : "loss",
-             trainer->guard.skipped_in_row);
+             skip_cause(report), trainer->guard.skipped_in_row);
     return records_append(&trainer->records, "step_skipped", report->step, fields, err);
 }
 
@@ -107,14 +112,19 @@ static enum status record_spike(struct trainer *trainer, const struct step_repor
     return records_append(&trainer->records, "loss_spike", report->step, fields, err);
 }
 
-/* "rank_q_proj": 45 …, of the layer whose updates were looked at. */
+/* Of the layer whose updates were looked at; targets only. */
 static void set_ranks(json_t *fields, const struct merge_report *merge)
 {
+    static const char *const keys[LINEAR_COUNT] = {
+        [LINEAR_Q] = "rank_q_proj",       [LINEAR_K] = "rank_k_proj",
+        [LINEAR_V] = "rank_v_proj",       [LINEAR_O] = "rank_o_proj",
+        [LINEAR_GATE] = "rank_gate_proj", [LINEAR_UP] = "rank_up_proj",
+        [LINEAR_DOWN] = "rank_down_proj",
+    };
     for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
-        char key[32];
-        (void)snprintf(key, sizeof key, "rank_%s", method_target_text((int)linear));
         if (merge->ranks[linear] >= 0) {
-            (void)json_object_set_new(fields, key, json_integer((json_int_t)merge->ranks[linear]));
+            (void)json_object_set_new(fields, keys[linear],
+                                      json_integer((json_int_t)merge->ranks[linear]));
             (void)json_object_set_new(fields, "rank_layer",
                                       json_integer((json_int_t)merge->rank_layer));
         }
