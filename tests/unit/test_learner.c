@@ -234,21 +234,105 @@ static void exchange_by_hand(struct learner_fixture *shards, float *const *buffe
     }
 }
 
+#define SHARD_STEPS 12
+
+/* Gradients and update; returns the norm. */
+static double update(struct learner_fixture *fixture, const uint32_t *tokens)
+{
+    struct error err = {0};
+    double norm = 0.0;
+
+    learner_zero_grads(fixture->learner);
+    (void)learner_forward_backward(fixture->learner, tokens,
+                                   learner_options(fixture->learner)->micro, 1e-2);
+    assert_ok(learner_update(fixture->learner, 0.01, 1.0, &norm, &err), &err);
+    return norm;
+}
+
+/* Merges where it is due; returns how many moments were not zero before it, and after. */
+static void finish_step(struct learner_fixture *fixture, const uint32_t *tokens, int64_t step,
+                        int64_t moments[2])
+{
+    struct merge_report report = {0};
+    struct error err = {0};
+
+    if (learner_merge_due(fixture->learner, step, SHARD_STEPS)) {
+        assert_ok(learner_merge(fixture->learner, tokens,
+                                learner_options(fixture->learner)->sequence_length, &report, &err),
+                  &err);
+    } else {
+        learner_write_weights(fixture->learner);
+    }
+    moments[0] += report.moments_nonzero_before;
+    moments[1] += report.moments_nonzero_after;
+}
+
+static void step_with_shards(struct learner_fixture *whole, struct learner_fixture *shards,
+                             const uint32_t *tokens, int64_t step)
+{
+    const double norm = update(whole, tokens);
+    int64_t moments[2] = {0, 0};
+    int64_t shared_moments[2] = {0, 0};
+    float *of_rank[SHARDS];
+    int64_t count = 0;
+
+    finish_step(whole, tokens, step, moments);
+    for (int rank = 0; rank < SHARDS; rank++) {
+        assert_true(update(&shards[rank], tokens) == norm);
+        learner_stage_update(shards[rank].learner);
+        of_rank[rank] = learner_grads(shards[rank].learner, &count);
+    }
+    exchange_by_hand(shards, of_rank);
+    for (int rank = 0; rank < SHARDS; rank++) {
+        learner_take_update(shards[rank].learner);
+        finish_step(&shards[rank], tokens, step, shared_moments);
+    }
+    assert_memory_equal(shared_moments, moments, sizeof moments);
+}
+
+/* Values of every rank, and moments put together, are those of the learner that has all. */
+static void assert_shards_equal(const struct learner_fixture *whole,
+                                const struct learner_fixture *shards)
+{
+    assert_int_equal(learner_tensor_count(shards[0].learner), learner_tensor_count(whole->learner));
+    for (int64_t i = 0; i < learner_tensor_count(whole->learner); i++) {
+        const struct learner_tensor expected = learner_tensor(whole->learner, i);
+        int64_t covered = 0;
+        for (int rank = 0; rank < SHARDS; rank++) {
+            const struct learner_tensor part = learner_tensor(shards[rank].learner, i);
+            int64_t first = 0;
+            int64_t count = 0;
+            learner_tensor_slice(whole->learner, i, 0, &first, &count);
+            assert_int_equal(count, expected.elements);
+            learner_tensor_slice(shards[0].learner, i, rank, &first, &count);
+            assert_true(first == part.first && count == part.count);
+            if (part.count > 0 && memcmp(part.data, expected.data + part.first,
+                                         (size_t)part.count * sizeof(float)) != 0) {
+                fail_msg("%s of rank %d differs", expected.name, rank);
+            }
+            covered += part.count;
+        }
+        const bool is_value = i < learner_params(whole->learner)->count;
+        assert_int_equal(covered, (is_value ? SHARDS : 1) * expected.elements);
+    }
+}
+
 /* Ranks with a shard each, their exchange done by hand: the parameters of every one after each step
- * are those of a learner that has all moments, and so are the moments put together. */
+ * are those of a learner that has all moments, and so are the moments put together; across the end
+ * of full-rank steps, and merges. */
 static void shards_of_the_moments_change_no_bit(void **state)
 {
     (void)state;
-    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_REMORA};
-    for (size_t m = 0; m < sizeof methods / sizeof methods[0]; m++) {
-        struct learner_options options = fixture_tiny(methods[m]);
+    for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
+        struct learner_options options = fixture_tiny(METHOD_NAME_FULL);
+        options.method = method_variant_at(v).spec;
         struct learner_fixture whole = fixture_open(&options, 2);
         struct learner_fixture shards[SHARDS];
         uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
                                           options.config.vocab_size, 2);
         size_t planned = 0;
-        struct error err = {0};
 
+        print_message("%s\n", method_variant_at(v).name);
         options.shard_world = SHARDS;
         for (int rank = 0; rank < SHARDS; rank++) {
             options.shard_rank = rank;
@@ -258,48 +342,9 @@ static void shards_of_the_moments_change_no_bit(void **state)
         /* No more than alignment is lost. */
         const size_t bytes = learner_memory(whole.learner)->bytes[MEMORY_KIND_OPTIMIZER];
         assert_true(planned < bytes + (size_t)learner_params(whole.learner)->count * SHARDS * 128);
-        for (int step = 0; step < 3; step++) {
-            double norm = 0.0;
-            double shard_norm = 0.0;
-            float *of_rank[SHARDS];
-            int64_t count = 0;
-            learner_zero_grads(whole.learner);
-            (void)learner_forward_backward(whole.learner, tokens, options.micro, 1e-2);
-            assert_ok(learner_update(whole.learner, 0.01, 1.0, &norm, &err), &err);
-            learner_write_weights(whole.learner);
-            for (int rank = 0; rank < SHARDS; rank++) {
-                learner_zero_grads(shards[rank].learner);
-                (void)learner_forward_backward(shards[rank].learner, tokens, options.micro, 1e-2);
-                assert_ok(learner_update(shards[rank].learner, 0.01, 1.0, &shard_norm, &err), &err);
-                assert_true(norm == shard_norm);
-                learner_stage_update(shards[rank].learner);
-                of_rank[rank] = learner_grads(shards[rank].learner, &count);
-            }
-            exchange_by_hand(shards, of_rank);
-            for (int rank = 0; rank < SHARDS; rank++) {
-                learner_take_update(shards[rank].learner);
-                learner_write_weights(shards[rank].learner);
-            }
-        }
-        for (int64_t i = 0; i < learner_tensor_count(whole.learner); i++) {
-            const struct learner_tensor expected = learner_tensor(whole.learner, i);
-            int64_t covered = 0;
-            for (int rank = 0; rank < SHARDS; rank++) {
-                const struct learner_tensor part = learner_tensor(shards[rank].learner, i);
-                int64_t first = 0;
-                int64_t count = 0;
-                learner_tensor_slice(whole.learner, i, 0, &first, &count);
-                assert_int_equal(count, expected.elements);
-                learner_tensor_slice(shards[0].learner, i, rank, &first, &count);
-                assert_true(first == part.first && count == part.count);
-                if (part.count > 0 && memcmp(part.data, expected.data + part.first,
-                                             (size_t)part.count * sizeof(float)) != 0) {
-                    fail_msg("%s of rank %d differs", expected.name, rank);
-                }
-                covered += part.count;
-            }
-            const bool is_value = i < learner_params(whole.learner)->count;
-            assert_int_equal(covered, (is_value ? SHARDS : 1) * expected.elements);
+        for (int64_t step = 1; step < SHARD_STEPS; step++) {
+            step_with_shards(&whole, shards, tokens, step);
+            assert_shards_equal(&whole, shards);
         }
         for (int rank = 0; rank < SHARDS; rank++) {
             fixture_close(&shards[rank]);
