@@ -318,7 +318,7 @@ class Run(harness.Case):
         pattern = self.data / "*.xml.gz"
         for arguments, code, part in (
                 (["--data", pattern, "--model", "llama-9"], 2, "did you mean llama-9m"),
-                (["--data", pattern, "--method", "galore"], 2, "full, mora or remora"),
+                (["--data", pattern, "--method", "galore"], 2, "dora, relora, mora or remora"),
                 (["--data", pattern, "--steps", "0"], 2, "--steps"),
                 (["--data", pattern, "--name", "9 lives"], 2, "name"),
                 (["--data", pattern, "-s", "optimizer.lr=fast"], 2, "optimizer.lr"),
