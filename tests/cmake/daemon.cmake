@@ -15,6 +15,6 @@ remora_unit_test(scheduler remora_daemon)
 remora_unit_test(server remora_daemon)
 remora_unit_test(supervisor remora_daemon)
 
-remora_integration_test(daemon_jobs LABELS tsan TIMEOUT 400)
-remora_integration_test(daemon_restart LABELS tsan)
+remora_integration_test(daemon_jobs LABELS tsan long TIMEOUT 400)
+remora_integration_test(daemon_restart LABELS tsan long)
 remora_integration_test(daemon_protocol LABELS tsan)

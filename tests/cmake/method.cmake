@@ -9,7 +9,7 @@ if(NOT REMORA_SANITIZE)
     remora_learner_test(thread_bits)
     add_test(NAME unit.thread_bits_avx2 COMMAND test_thread_bits)
     set_tests_properties(unit.thread_bits unit.thread_bits_avx2 PROPERTIES TIMEOUT 240 LABELS unit)
-    set_tests_properties(unit.thread_bits_avx2 PROPERTIES
+    set_tests_properties(unit.thread_bits_avx2 PROPERTIES LABELS "unit;long"
         ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=AVX2")
 else()
     remora_note_tests(unit/test_thread_bits.c)
