@@ -207,8 +207,10 @@ static int compare_keys(const void *a, const void *b)
 // NOLINTNEXTLINE(misc-no-recursion): values come from json_parse or are built by our own code
 static void append_object(struct bytes *out, const json_t *value)
 {
+    const char *few[32]; /* records are written in every step of a run, without an allocation */
     size_t count = json_object_size(value);
-    const char **keys = sys_calloc(count == 0 ? 1 : count, sizeof *keys);
+    const bool fits = count <= sizeof few / sizeof few[0];
+    const char **keys = fits ? few : sys_calloc(count, sizeof *keys);
     if (keys == NULL) {
         out->failed = true;
         return;
@@ -231,7 +233,9 @@ static void append_object(struct bytes *out, const json_t *value)
     }
     bytes_append_char(out, '}');
     json_decref(object);
-    free(keys);
+    if (!fits) {
+        free(keys);
+    }
 }
 
 // NOLINTNEXTLINE(misc-no-recursion)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 static sys_hook_fn *sys_hook;
 static void *sys_hook_context;
+static atomic_uint_fast64_t allocations;
 
 void sys_set_hook(sys_hook_fn *hook, void *context)
 {
@@ -35,9 +37,21 @@ static bool refused(struct sys_event event)
     return true;
 }
 
+/* Counts an allocation; false when the hook makes it fail. */
+static bool may_allocate(size_t size)
+{
+    (void)atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    return !refused((struct sys_event){.call = SYS_CALL_ALLOC, .fd = -1, .size = size});
+}
+
+uint64_t sys_allocations(void)
+{
+    return atomic_load_explicit(&allocations, memory_order_relaxed);
+}
+
 void *sys_malloc(size_t size)
 {
-    if (refused((struct sys_event){.call = SYS_CALL_ALLOC, .fd = -1, .size = size})) {
+    if (!may_allocate(size)) {
         return NULL;
     }
     return malloc(size);
@@ -50,7 +64,7 @@ void *sys_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (refused((struct sys_event){.call = SYS_CALL_ALLOC, .fd = -1, .size = total})) {
+    if (!may_allocate(total)) {
         return NULL;
     }
     return calloc(count, size);
@@ -58,7 +72,7 @@ void *sys_calloc(size_t count, size_t size)
 
 void *sys_realloc(void *pointer, size_t size)
 {
-    if (refused((struct sys_event){.call = SYS_CALL_ALLOC, .fd = -1, .size = size})) {
+    if (!may_allocate(size)) {
         return NULL;
     }
     return realloc(pointer, size);
@@ -256,6 +270,7 @@ void *sys_mmap(size_t size, int protection, int flags, int fd, off_t offset)
 {
     struct sys_event event = {
         .call = SYS_CALL_MMAP, .fd = fd, .size = size, .offset = (uint64_t)offset};
+    (void)atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
     return refused(event) ? MAP_FAILED : mmap(NULL, size, protection, flags, fd, offset);
 }
 

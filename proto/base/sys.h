@@ -53,6 +53,8 @@ void *sys_malloc(size_t size);
 void *sys_calloc(size_t count, size_t size);
 void *sys_realloc(void *pointer, size_t size);
 char *sys_strdup(const char *text);
+/* How often these and sys_mmap were called so far, by all threads. */
+uint64_t sys_allocations(void);
 
 int sys_open(const char *path, int flags, mode_t mode);
 /* At most size bytes; 0 at the end. */

@@ -40,6 +40,8 @@ class PubMed(harness.Case):
         self.assertAlmostEqual(losses[0], math.log(4096), delta=0.05 * math.log(4096))
         for earlier, later in zip(losses, losses[1:]):
             self.assertLess(later, earlier)
+        end, = [record for record in daemon.records(job) if record["type"] == "end"]
+        self.assertEqual(end["allocations"], 0)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Training(training.Case):
                          [0, 10, 20, 30, 40, 50, 60])
         self.assertEqual(sorted(training.manifests(self.run_folder)), [0, 50, 60])
         self.assertEqual(training.ending(self.run_folder)[:2], ("succeeded", 60))
+        self.assertEqual(training.records(self.run_folder, "end")[0]["allocations"], 0)
 
     def test_every_step_is_recorded_before_its_checkpoint(self):
         self.train(self.tiny_spec(self.shards, steps=20), self.run_folder)

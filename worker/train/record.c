@@ -275,9 +275,9 @@ enum status trainer_record_end(struct trainer *trainer, enum run_outcome outcome
         return status;
     }
     digest_to_hex(receipt, &trainer->progress.receipt);
-    json_t *fields =
-        json_pack("{s:s, s:s, s:s, s:s}", "outcome", run_outcome_name(outcome), "reason",
-                  run_end_name(end), "parameter_digest", parameters, "receipt", receipt);
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:I}", "outcome", run_outcome_name(outcome),
+                               "reason", run_end_name(end), "parameter_digest", parameters,
+                               "receipt", receipt, "allocations", (json_int_t)trainer->allocations);
     records_set_exact(fields, "final_loss", trainer->progress.loss);
     log_info("%s at step %" PRId64 " (%s), loss %.4f", run_outcome_name(outcome),
              trainer->progress.step, run_end_name(end), trainer->progress.loss);

@@ -127,15 +127,17 @@ void records_close(struct records *records)
         (void)close(records->fd);
     }
     records->fd = -1;
+    bytes_deinit(&records->line);
 }
 
 enum status records_append(struct records *records, const char *type, int64_t step, json_t *fields,
                            struct error *err)
 {
-    struct bytes line = {0};
+    struct bytes *line = &records->line;
     enum status status = STATUS_OK;
 
     assert(records->fd >= 0);
+    bytes_clear(line);
     if (fields == NULL || json_object_set_new(fields, "type", json_string(type)) != 0 ||
         json_object_set_new(fields, "attempt", json_integer(records->attempt)) != 0 ||
         json_object_set_new(fields, "step", json_integer(step)) != 0 ||
@@ -143,24 +145,23 @@ enum status records_append(struct records *records, const char *type, int64_t st
         status = error_set(err, STATUS_NO_MEMORY, "no memory for a record");
         goto done;
     }
-    json_canonical(&line, fields);
-    bytes_append_char(&line, '\n');
-    status = bytes_status(&line, "a record", err);
+    json_canonical(line, fields);
+    bytes_append_char(line, '\n');
+    status = bytes_status(line, "a record", err);
     if (status) {
         goto done;
     }
-    if (line.size > RECORD_BYTES_MAX) {
-        status = error_set(err, STATUS_LIMIT, "a record of %zu bytes, the limit is %zu", line.size,
+    if (line->size > RECORD_BYTES_MAX) {
+        status = error_set(err, STATUS_LIMIT, "a record of %zu bytes, the limit is %zu", line->size,
                            RECORD_BYTES_MAX);
         goto done;
     }
-    if (sys_write_all(records->fd, line.data, line.size) != 0) {
+    if (sys_write_all(records->fd, line->data, line->size) != 0) {
         status = error_from_errno(err, errno, "append to '%s'", records->path);
         goto done;
     }
-    records->size += (int64_t)line.size;
+    records->size += (int64_t)line->size;
 done:
-    bytes_deinit(&line);
     json_decref(fields);
     return status;
 }

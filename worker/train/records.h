@@ -22,7 +22,8 @@
 struct records {
     int fd; /* -1: closed */
     int attempt;
-    int64_t size; /* bytes of whole lines */
+    int64_t size;      /* bytes of whole lines */
+    struct bytes line; /* room for the next one */
     char path[PATH_BYTES_MAX];
 };
 

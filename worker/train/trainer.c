@@ -160,8 +160,9 @@ static enum status give_up(const struct trainer *trainer, const struct step_repo
     return STATUS_INVALID;
 }
 
-/* One step and all that its boundary asks for. */
-static enum status advance(struct trainer *trainer, bool *together, struct error *err)
+/* One step and all that its boundary asks for; *is_plain when that was nothing but its record. */
+static enum status advance(struct trainer *trainer, bool *is_plain, bool *together,
+                           struct error *err)
 {
     struct evaluation *evaluated = NULL;
     struct evaluation evaluation;
@@ -171,6 +172,7 @@ static enum status advance(struct trainer *trainer, bool *together, struct error
     if (status) {
         return status;
     }
+    *is_plain = !step.has_merged && !step.is_skipped && !step.has_spike;
     *together = false;
     if (trainer->request.time_is_up && !is_at_end(trainer)) {
         trainer->progress.end = RUN_END_MAX_TIME;
@@ -179,6 +181,7 @@ static enum status advance(struct trainer *trainer, bool *together, struct error
     if (status) {
         return status;
     }
+    *is_plain &= evaluated == NULL;
     if (is_root(trainer)) {
         status = trainer_record_step(trainer, &step, err);
         if (!status && evaluated != NULL) {
@@ -191,10 +194,8 @@ static enum status advance(struct trainer *trainer, bool *together, struct error
     }
     if (is_due(trainer, trainer->spec->checkpoint.every) || is_at_end(trainer) ||
         trainer->request.stop || trainer->request.checkpoint) {
+        *is_plain = false;
         status = checkpoint(trainer, status, together, err);
-    }
-    if (!status) {
-        report(trainer);
     }
     return status;
 }
@@ -211,6 +212,7 @@ enum status trainer_run(struct trainer *trainer, enum run_outcome *outcome, bool
                         struct error *err)
 {
     enum status status = STATUS_OK;
+    double allocations = 0.0;
 
     assert(trainer->progress.step <= trainer->steps);
     *together = false;
@@ -219,12 +221,23 @@ enum status trainer_run(struct trainer *trainer, enum run_outcome *outcome, bool
         status = begin(trainer, together, err);
     }
     report(trainer);
-    while (!status && !is_at_end(trainer) && !trainer->request.stop) {
-        status = advance(trainer, together, err);
+    for (bool is_first = true; !status && !is_at_end(trainer) && !trainer->request.stop;
+         is_first = false) {
+        const uint64_t before = sys_allocations();
+        bool is_plain = false;
+        status = advance(trainer, &is_plain, together, err);
+        allocations += is_plain && !is_first ? (double)(sys_allocations() - before) : 0.0;
+        if (!status) {
+            report(trainer);
+        }
+    }
+    if (!status) {
+        status = dist_sum_doubles(trainer->dist, &allocations, 1, err);
     }
     if (status) {
         return status;
     }
+    trainer->allocations = (int64_t)allocations;
     const enum run_end end = why_ended(trainer);
     *outcome = end == RUN_END_REQUEST ? RUN_OUTCOME_STOPPED : RUN_OUTCOME_SUCCEEDED;
     *together = false;

@@ -95,8 +95,10 @@ struct trainer {
     struct progress progress;
     struct guard guard;
     struct request request;
-    int64_t start_ns; /* when this attempt began to train */
-    uint32_t *tokens; /* [micro][T + 1]: a micro-batch */
+    int64_t start_ns;    /* when this attempt began to train */
+    int64_t allocations; /* of all ranks in plain steps of this attempt but the first; known at
+                            its end */
+    uint32_t *tokens;    /* [micro][T + 1]: a micro-batch */
     size_t
         shard_firsts[RANKS_MAX]; /* where the shards of all ranks are, while they are exchanged */
     size_t shard_counts[RANKS_MAX];
