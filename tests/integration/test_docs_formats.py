@@ -41,6 +41,23 @@ class Formats(unittest.TestCase):
         for word in schema["properties"]["tensors"]["items"]["properties"]["dtype"]["enum"]:
             self.assertRegex(parts["The manifest"], rf"\b{word}\b")
 
+    def test_tensors_of_methods_and_what_they_draw(self):
+        code = manpages.sources("worker/method", "worker/model")
+        suffixes = set(re.findall(r"(?:\.|->)suffix = \"(\w+)\"", code))
+        kinds = set(re.findall(r"(?:KIND\(|\.name = )\"(\w+)\"", code)) - {"permuted"}
+        self.assertEqual(suffixes, {"lora_A", "lora_B", "magnitude", "M", "sketch"})
+        self.assertEqual(len(kinds), 7)
+        parts = manpages.sections(manpages.page("remora-checkpoint.5"), "Ss")
+        for suffix in suffixes | {"S", "exp_avg", "exp_avg_sq"}:
+            self.assertRegex(parts["Tensors"], rf"(?m)^\.It Li (?:.* , )?\.{suffix}\b")
+        for kind in kinds:
+            self.assertRegex(parts["Tensors"], rf"\b{kind}\b")
+        header = (harness.SOURCE / "proto" / "base" / "rng.h").read_text()
+        drawn = {dict(re.findall(r"RNG_PURPOSE_(\w+) = (\d+)", header))[name]
+                 for name in re.findall(r"RNG_PURPOSE_(\w+)", code)}
+        self.assertEqual(drawn, set(re.findall(r"(?m)^\.It (\d+) Ta",
+                                               parts["Random numbers"])))
+
     def test_layouts_of_headers(self):
         row = r"(?m)^ \* +(\d+) +(\d+) +(\w+) "
         shard = re.findall(row, (harness.SOURCE / "proto" / "shards" / "shard.h").read_text())
