@@ -1,6 +1,6 @@
 /*
  * method_variants — every method with every operator, group kind and way to restart, for tests that
- * hold whatever the method.
+ * hold whatever the method. tests/reference/check_methods.py has them, too, against PyTorch.
  */
 #pragma once
 
