@@ -12,6 +12,7 @@ remora_integration_test(worker_guard LABELS mpi)
 remora_integration_test(worker_continue LABELS mpi long)
 if(NOT REMORA_SANITIZE) # equal bits again and again, which say nothing new there
     remora_integration_test(worker_world LABELS mpi long)
+    remora_integration_test(worker_methods LABELS mpi long CORES 1)
 else()
-    remora_note_tests(integration/test_worker_world.py)
+    remora_note_tests(integration/test_worker_world.py integration/test_worker_methods.py)
 endif()
