@@ -9,6 +9,7 @@ remora_integration_test(worker_train LABELS mpi CORES 1)
 remora_integration_test(worker_resume LABELS mpi long CORES 1)
 remora_integration_test(worker_export LABELS mpi CORES 1)
 remora_integration_test(worker_guard LABELS mpi)
+remora_integration_test(worker_bench)
 remora_integration_test(worker_continue LABELS mpi long)
 if(NOT REMORA_SANITIZE) # equal bits again and again, which say nothing new there
     remora_integration_test(worker_world LABELS mpi long)
