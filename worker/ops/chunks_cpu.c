@@ -117,6 +117,16 @@ static void sum_places(float *restrict u, const float *restrict dy, int64_t firs
     }
 }
 
+/* u_i = dy's elements from first on, where each output stands in one place: nothing to add up. */
+static void copy_places(void *u_i, const void *dy_n, int64_t first, const struct chunks *chunks,
+                        enum dtype type)
+{
+    const int64_t there = cpu_min(chunks->r_hat, chunks->d - first);
+
+    memcpy(u_i, dtype_at(dy_n, first, type), (size_t)there * dtype_bytes(type));
+    memset(dtype_at_mut(u_i, there, type), 0, (size_t)(chunks->r_hat - there) * dtype_bytes(type));
+}
+
 void AT_LEVEL(chunks_decomp_t_cpu)(struct backend *backend, void *u, const void *dy,
                                    const struct chunks *chunks, int64_t N, int64_t stride,
                                    int64_t u_stride, enum dtype type)
@@ -131,6 +141,13 @@ void AT_LEVEL(chunks_decomp_t_cpu)(struct backend *backend, void *u, const void 
 #pragma omp parallel for num_threads(cpu_threads(backend, N * chunks->d)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
         const int thread = omp_get_thread_num();
+        if (period >= chunks->d) {
+            for (int64_t i = 0; i < used; i++) {
+                copy_places(dtype_at_mut(u, (n * used + i) * u_stride, type),
+                            dtype_at(dy, n * stride, type), i * chunks->r_hat, chunks, type);
+            }
+            continue;
+        }
         const float *dy_n = cpu_row_in(&rows, thread, dy, n, stride);
         for (int64_t i = 0; i < used; i++) {
             const int64_t first = (n * used + i) * u_stride;
