@@ -52,6 +52,16 @@ def normal(seed, stream_number, count):
     return radius * numpy.cos(2.0 * numpy.pi * fraction(second))
 
 
+def quick_normal(seed, stream_number, count):
+    """Four of a block's words are two pairs of Box & Muller's, from the top 24 bits of each word."""
+    pairs = numpy.stack(words(seed, stream_number, -(-count // 4)), axis=1)
+    first, second = (((half >> numpy.uint64(8)).astype(float)) for half in (pairs & LOW, pairs >> HALF))
+    radius = numpy.sqrt(-2.0 * numpy.log((first + 1.0) * 2.0**-24))
+    angle = 2.0 * numpy.pi * (second * 2.0**-24 - 0.5)
+    values = numpy.stack([radius * numpy.cos(angle), radius * numpy.sin(angle)], axis=-1)
+    return values.reshape(-1)[:count]
+
+
 def permutation(seed, stream_number, count):
     """Knuth's shuffle, from the last place to the second."""
     draws = words(seed, stream_number, count)[0]
@@ -71,7 +81,8 @@ class Draws:
 
     def initial(self, shape, deviation):
         """A matrix of the model before any training."""
-        values = normal(self.seed, stream(INIT, self.tensor, 0), shape[0] * shape[1])
+        count = shape[0] * shape[1]
+        values = quick_normal(self.seed, stream(INIT, self.tensor, 0), count)
         return (deviation * values).reshape(shape).astype(numpy.float32)
 
     def kaiming(self, shape, cycle):
