@@ -54,8 +54,7 @@ class Methods(training.Case):
                 tensors = [json.loads(training.manifests(run)[STEPS].read_text())["tensors"]
                            for run in (straight, killed)]
                 self.assertEqual(*tensors)
-                if "full_rank_steps" not in method:
-                    self.assertEqual(training.records(straight, "end")[0]["allocations"], 0)
+                self.assertEqual(training.records(straight, "end")[0]["allocations"], 0)
 
 
 if __name__ == "__main__":
