@@ -21,7 +21,7 @@
 enum rng_purpose {
     RNG_PURPOSE_INIT = 1,        /* a = index of the tensor in the parameter table */
     RNG_PURPOSE_SAMPLER = 2,     /* a = source, b = epoch */
-    RNG_PURPOSE_ROUNDING = 3,    /* reserved: stochastic rounding */
+    RNG_PURPOSE_ROUNDING = 3,    /* effective weights in bf16; a = tensor, b = steps so far */
     RNG_PURPOSE_PERMUTATION = 4, /* permuted groups; a = M, b = 2 cycle + (0 columns, 1 rows) */
     RNG_PURPOSE_SYNTH = 5,       /* synthetic corpora; a = record */
     RNG_PURPOSE_TEST = 6,

@@ -12,3 +12,4 @@ endfunction()
 remora_unit_test(memory_plan remora_model)
 remora_learner_test(param_table)
 remora_learner_test(model)
+set_tests_properties(unit.model PROPERTIES TIMEOUT 300) # finite differences of every method
