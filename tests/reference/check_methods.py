@@ -336,7 +336,8 @@ def main():
         worker.prepare()
         results = [check(worker, title, what, shape, dtype)
                    for title, what in chosen(sys.argv[1:])
-                   for shape in what["shapes"] for dtype in BOUNDS]
+                   for shape in what["shapes"] for dtype in BOUNDS
+                   if dtype == "fp32" or shape == what["shapes"][0]]
     print(f"{results.count(True)} of {len(results)} runs agree")
     return 0 if all(results) else 1
 
