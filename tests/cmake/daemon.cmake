@@ -15,6 +15,7 @@ remora_unit_test(scheduler remora_daemon)
 remora_unit_test(server remora_daemon)
 remora_unit_test(supervisor remora_daemon)
 
-remora_integration_test(daemon_jobs LABELS tsan long TIMEOUT 400)
-remora_integration_test(daemon_restart LABELS tsan long)
-remora_integration_test(daemon_protocol LABELS tsan)
+# Their workers are scripted and wait: two of them at once.
+remora_integration_test(daemon_jobs LABELS tsan long TIMEOUT 400 CORES 1)
+remora_integration_test(daemon_restart LABELS tsan long CORES 1)
+remora_integration_test(daemon_protocol LABELS tsan CORES 1)

@@ -10,9 +10,13 @@ foreach(module adamw attention backend chunks elementwise embedding exp gemm hea
     set_tests_properties(unit.${module} PROPERTIES TIMEOUT 120)
 endforeach()
 
-# What calls oneDNN, with oneDNN (and so our kernels) held to lower levels.
+# What calls oneDNN, with oneDNN (and so our kernels) held to lower levels; under a sanitizer to one of them.
+set(levels AVX512_CORE AVX2 SSE41)
+if(REMORA_SANITIZE)
+    set(levels AVX2)
+endif()
 foreach(module attention backend gemm head)
-    foreach(isa AVX512_CORE AVX2 SSE41)
+    foreach(isa ${levels})
         add_test(NAME unit.${module}.${isa} COMMAND test_${module})
         set_tests_properties(unit.${module}.${isa} PROPERTIES TIMEOUT 120 LABELS unit
             SKIP_RETURN_CODE 77 ENVIRONMENT "DNNL_MAX_CPU_ISA=${isa}")

@@ -6,14 +6,15 @@ remora_unit_test(guard remora_train m)
 # These wait for mpirun more than they compute: two of them at once. Those that say long are left out by
 # deploy/check --quick.
 remora_integration_test(worker_train LABELS mpi CORES 1)
-remora_integration_test(worker_resume LABELS mpi long CORES 1)
 remora_integration_test(worker_export LABELS mpi CORES 1)
-remora_integration_test(worker_guard LABELS mpi)
+remora_integration_test(worker_guard LABELS mpi CORES 1)
 remora_integration_test(worker_bench)
-remora_integration_test(worker_continue LABELS mpi long)
+remora_integration_test(worker_continue LABELS mpi long CORES 1)
 if(NOT REMORA_SANITIZE) # equal bits again and again, which say nothing new there
+    remora_integration_test(worker_resume LABELS mpi long CORES 1)
     remora_integration_test(worker_world LABELS mpi long)
     remora_integration_test(worker_methods LABELS mpi long CORES 1)
 else()
-    remora_note_tests(integration/test_worker_world.py integration/test_worker_methods.py)
+    remora_note_tests(integration/test_worker_resume.py integration/test_worker_world.py
+                      integration/test_worker_methods.py)
 endif()
