@@ -1,5 +1,6 @@
 remora_learner_test(method)
 remora_learner_test(learner)
+set_tests_properties(unit.learner PROPERTIES TIMEOUT 300) # every method, in both types
 remora_learner_test(cycle)
 remora_unit_test(rank remora_method m)
 
