@@ -167,9 +167,13 @@ static void loaded_state_goes_on_with_the_same_bits(void **state)
     (void)state;
     for (int v = 0; v < 2 * METHOD_VARIANT_COUNT; v++) {
         const enum dtype dtype = v % 2 == 0 ? DTYPE_FP32 : DTYPE_BF16;
+#ifdef __SANITIZE_ADDRESS__ /* what is looked for there shows at one of the places */
+        resume_after(2 + v % 3 * 2, v / 2, dtype);
+#else
         resume_after(2, v / 2, dtype); /* within full-rank steps, and before a merge */
         resume_after(4, v / 2, dtype); /* right at a merge */
         resume_after(6, v / 2, dtype); /* between two merges */
+#endif
     }
 }
 
