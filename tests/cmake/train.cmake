@@ -8,13 +8,13 @@ remora_unit_test(guard remora_train m)
 remora_integration_test(worker_train LABELS mpi CORES 1)
 remora_integration_test(worker_export LABELS mpi CORES 1)
 remora_integration_test(worker_guard LABELS mpi CORES 1)
-remora_integration_test(worker_bench)
 remora_integration_test(worker_continue LABELS mpi long CORES 1)
-if(NOT REMORA_SANITIZE) # equal bits again and again, which say nothing new there
+if(NOT REMORA_SANITIZE) # equal bits again and again say nothing new there; memory and time are others
+    remora_integration_test(worker_bench)
     remora_integration_test(worker_resume LABELS mpi long CORES 1)
     remora_integration_test(worker_world LABELS mpi long)
     remora_integration_test(worker_methods LABELS mpi long CORES 1)
 else()
-    remora_note_tests(integration/test_worker_resume.py integration/test_worker_world.py
+    remora_note_tests(integration/test_worker_bench.py integration/test_worker_resume.py integration/test_worker_world.py
                       integration/test_worker_methods.py)
 endif()
