@@ -32,6 +32,17 @@ static const char *const backend_words[] = {
 static const char *const dtype_words[] = {
     [COMPUTE_DTYPE_AUTO] = "auto",
     [COMPUTE_DTYPE_FP32] = "fp32",
+    [COMPUTE_DTYPE_BF16] = "bf16",
+};
+static const char *const recompute_words[] = {
+    [COMPUTE_RECOMPUTE_NONE] = "none",
+    [COMPUTE_RECOMPUTE_ATTENTION] = "attention",
+    [COMPUTE_RECOMPUTE_LAYER] = "layer",
+};
+static const char *const rounding_words[] = {
+    [COMPUTE_ROUNDING_AUTO] = "auto",
+    [COMPUTE_ROUNDING_NEAREST] = "nearest",
+    [COMPUTE_ROUNDING_STOCHASTIC] = "stochastic",
 };
 static const char *const deterministic_words[] = {
     [COMPUTE_DETERMINISTIC_RUN] = "run",
@@ -67,6 +78,36 @@ unsigned spec_word_index(const json_t *object, const char *key, const char *cons
     return index;
 }
 
+/* count when there is none. */
+static size_t find_word(const char *word, const char *const *words, size_t count)
+{
+    size_t index = 0;
+    while (index < count && strcmp(words[index], word) != 0) {
+        index++;
+    }
+    return index;
+}
+
+bool compute_dtype_of(enum compute_dtype *out, const char *word)
+{
+    const size_t index = find_word(word, dtype_words, COUNT_OF(dtype_words));
+    if (index == COUNT_OF(dtype_words)) {
+        return false;
+    }
+    *out = (enum compute_dtype)index;
+    return true;
+}
+
+bool compute_recompute_of(enum compute_recompute *out, const char *word)
+{
+    const size_t index = find_word(word, recompute_words, COUNT_OF(recompute_words));
+    if (index == COUNT_OF(recompute_words)) {
+        return false;
+    }
+    *out = (enum compute_recompute)index;
+    return true;
+}
+
 /* ---- Reading ---- */
 
 void spec_files_read(struct spec_files *out, const json_t *object, const char *key)
@@ -96,6 +137,15 @@ void spec_tokenizer_read(const char **path, int64_t *vocab_size, const json_t *o
     *vocab_size = json_get_int(tokenizer, "train", 0);
 }
 
+static void read_rope_scaling(struct train_spec *out, const json_t *scaling)
+{
+    out->model.rope_scaling.factor = json_get_real(scaling, "factor", 0.0);
+    out->model.rope_scaling.low_freq_factor = json_get_real(scaling, "low_freq_factor", 0.0);
+    out->model.rope_scaling.high_freq_factor = json_get_real(scaling, "high_freq_factor", 0.0);
+    out->model.rope_scaling.original_max_position_embeddings =
+        json_get_int(scaling, "original_max_position_embeddings", 0);
+}
+
 bool train_spec_read_shape(struct train_spec *out, const json_t *model)
 {
     const json_t *config = json_object_get(model, "config");
@@ -114,7 +164,11 @@ bool train_spec_read_shape(struct train_spec *out, const json_t *model)
         out->model.num_attention_heads = json_get_int(config, "num_attention_heads", 0);
     }
     out->model.rms_norm_eps = json_get_real(config, "rms_norm_eps", 1e-6);
+    out->model.num_key_value_heads = json_get_int(config, "num_key_value_heads", 0);
+    out->model.head_dim = json_get_int(config, "head_dim", 0);
+    out->model.tie_word_embeddings = json_is_true(json_object_get(config, "tie_word_embeddings"));
     out->model.rope_theta = json_get_real(config, "rope_theta", 10000.0);
+    read_rope_scaling(out, json_object_get(config, "rope_scaling"));
     out->model.initializer_range = json_get_real(config, "initializer_range", 0.02);
     return out->model.hidden_size > 0;
 }
@@ -201,6 +255,10 @@ enum status train_spec_read(struct train_spec *out, const json_t *spec, struct e
     out->compute.dtype = spec_word_index(compute, "dtype", dtype_words, COUNT_OF(dtype_words));
     out->compute.deterministic = spec_word_index(compute, "deterministic", deterministic_words,
                                                  COUNT_OF(deterministic_words));
+    out->compute.recompute =
+        spec_word_index(compute, "recompute", recompute_words, COUNT_OF(recompute_words));
+    out->compute.rounding =
+        spec_word_index(compute, "rounding", rounding_words, COUNT_OF(rounding_words));
     out->batch.global = int_at(spec, "batch", "global");
     out->batch.micro = int_at(spec, "batch", "micro");
     out->steps = json_get_int(spec, "steps", 0);

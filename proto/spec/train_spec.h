@@ -27,7 +27,17 @@ enum schedule_name {
     SCHEDULE_NAME_CONSTANT,
 };
 enum compute_backend { COMPUTE_BACKEND_AUTO, COMPUTE_BACKEND_CPU };
-enum compute_dtype { COMPUTE_DTYPE_AUTO, COMPUTE_DTYPE_FP32 };
+enum compute_dtype { COMPUTE_DTYPE_AUTO, COMPUTE_DTYPE_FP32, COMPUTE_DTYPE_BF16 };
+enum compute_recompute {
+    COMPUTE_RECOMPUTE_NONE,
+    COMPUTE_RECOMPUTE_ATTENTION,
+    COMPUTE_RECOMPUTE_LAYER,
+};
+enum compute_rounding {
+    COMPUTE_ROUNDING_AUTO,
+    COMPUTE_ROUNDING_NEAREST,
+    COMPUTE_ROUNDING_STOCHASTIC,
+};
 /* What a run's bits do not depend on: threads, and with WORLD the number of ranks as well. */
 enum compute_deterministic { COMPUTE_DETERMINISTIC_RUN, COMPUTE_DETERMINISTIC_WORLD };
 /* How gradients are summed over ranks: after the backward pass, or while it runs. */
@@ -44,6 +54,9 @@ enum text_format { TEXT_FORMAT_AUTO, TEXT_FORMAT_MEDLINE, TEXT_FORMAT_JSONL, TEX
 /* The words of the spec. */
 const char *schedule_name_text(enum schedule_name name);
 const char *text_format_text(enum text_format format);
+/* False, and *out untouched, for a word that is none of theirs. */
+bool compute_dtype_of(enum compute_dtype *out, const char *word);
+bool compute_recompute_of(enum compute_recompute *out, const char *word);
 
 /* Text files that are prepared (kind prepare) or still to be prepared (data.train[].files). */
 struct spec_files {
@@ -71,8 +84,17 @@ struct train_spec {
         int64_t intermediate_size;
         int64_t num_hidden_layers;
         int64_t num_attention_heads;
+        int64_t num_key_value_heads; /* 0: as many as num_attention_heads */
+        int64_t head_dim;            /* 0: hidden_size / num_attention_heads */
+        bool tie_word_embeddings;
         double rms_norm_eps;
         double rope_theta;
+        struct {
+            double factor; /* 0: no scaling */
+            double low_freq_factor;
+            double high_freq_factor;
+            int64_t original_max_position_embeddings;
+        } rope_scaling;           /* rope_type llama3 */
         double initializer_range; /* standard deviation of the initial weights */
     } model;
     struct {
@@ -114,6 +136,8 @@ struct train_spec {
         enum compute_backend backend; /* auto is resolved at a run's first attempt */
         enum compute_dtype dtype;
         enum compute_deterministic deterministic;
+        enum compute_recompute recompute; /* what the backward pass makes again */
+        enum compute_rounding rounding;   /* of effective weights in bf16 */
     } compute;
     struct {
         int64_t ranks;

@@ -2,7 +2,8 @@
  * bench_ops — speed of every operation at shapes of real models: GFLOP/s of what multiplies
  * matrices, GB/s of what only moves memory (bytes that must move, once each), beside memcpy.
  *
- *     bench_ops [THREADS [NAME]]       NAME: only operations whose name contains it
+ *     bench_ops [THREADS [DTYPE [NAME]]]     DTYPE: of operands, fp32 or bf16; NAME: only
+ * operations whose name contains it
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 struct bench {
     struct backend *backend;
     const char *filter;
+    enum dtype type; /* of operands */
 };
 
 /* What an operation works on: pages that are there, filled with small numbers. */
@@ -29,13 +31,14 @@ static float *tensor(const struct bench *bench, int64_t count)
         (void)fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
-    float *values = data;
+    /* Every half-word is the upper half of a small number, so the whole is one as well. */
+    uint16_t *values = data;
     uint32_t state = 12345;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < 2 * count; i++) {
         state = state * 1664525u + 1013904223u;
-        values[i] = ((float)(state >> 8) / 8388608.0f - 1.0f) * 0.1f;
+        values[i] = (uint16_t)(0x3C00 | (state >> 16 & 0x80FF));
     }
-    return values;
+    return data;
 }
 
 /* x[0 … 7]: what the operation reads and writes; extents as each names them. */
@@ -44,6 +47,7 @@ struct work {
     int64_t count[8];
     uint32_t *tokens;
     int64_t a, b, c, d;
+    enum dtype type;
     struct gemm_shape gemm;
     struct attention_shape attention;
 };
@@ -56,6 +60,9 @@ static void report(const struct bench *bench, const char *name, double gflop, do
     if (bench->filter != NULL && strstr(name, bench->filter) == NULL) {
         return;
     }
+    work->type = bench->type;
+    work->gemm.operands = bench->type;
+    work->attention.type = bench->type;
     for (int i = 0; i < 8; i++) {
         work->x[i] = work->count[i] == 0 ? NULL : tensor(bench, work->count[i]);
     }
@@ -174,36 +181,39 @@ static void bench_gemm(const struct bench *bench)
 
 static void run_rmsnorm(struct backend *backend, struct work *w)
 {
-    backend->op->rmsnorm_forward(backend, w->x[0], w->x[1], w->x[2], w->x[3], w->a, w->b, 1e-6f);
+    backend->op->rmsnorm_forward(backend, w->x[0], w->x[1], NULL, w->x[2], NULL, w->x[3], w->a,
+                                 w->b, 1e-6f, w->type);
 }
 
 static void run_rmsnorm_backward(struct backend *backend, struct work *w)
 {
-    backend->op->rmsnorm_backward(backend, w->x[0], w->x[1], w->x[2], w->x[3], w->x[4], w->x[5],
-                                  w->a, w->b, true);
+    backend->op->rmsnorm_backward(backend, w->x[0], w->x[6], w->x[1], w->x[2], w->x[3], w->x[4],
+                                  w->x[5], w->a, w->b, true, w->type);
 }
 
 static void run_swiglu(struct backend *backend, struct work *w)
 {
-    backend->op->swiglu_forward(backend, w->x[0], w->x[1], w->x[1] + w->b, w->a, w->b, 2 * w->b);
+    backend->op->swiglu_forward(backend, w->x[0], w->x[1], dtype_at(w->x[1], w->b, w->type), w->a,
+                                w->b, 2 * w->b, w->type);
 }
 
 static void run_swiglu_backward(struct backend *backend, struct work *w)
 {
-    backend->op->swiglu_backward(backend, w->x[0], w->x[0] + w->b, w->x[1], w->x[2], w->x[2] + w->b,
-                                 w->a, w->b, 2 * w->b);
+    backend->op->swiglu_backward(backend, w->x[0], dtype_at_mut(w->x[0], w->b, w->type), w->x[1],
+                                 w->x[2], dtype_at(w->x[2], w->b, w->type), w->a, w->b, 2 * w->b,
+                                 w->type);
 }
 
 static void run_rope(struct backend *backend, struct work *w)
 {
     backend->op->rope_forward(backend, w->x[0], w->x[1], w->x[2], w->a, w->b, w->c, w->d,
-                              3 * w->c * w->d);
+                              3 * w->c * w->d, w->type);
 }
 
 static void run_comp(struct backend *backend, struct work *w)
 {
     const struct sharing_kind kind = {.columns = (enum sharing_columns)w->d};
-    backend->op->sharing_comp(backend, w->x[0], w->x[1], &kind, w->a, w->b, w->c, w->b);
+    backend->op->sharing_comp(backend, w->x[0], w->x[1], &kind, w->a, w->b, w->c, w->b, w->type);
 }
 
 static void run_weight(struct backend *backend, struct work *w)
@@ -223,7 +233,7 @@ static void run_chunks_comp(struct backend *backend, struct work *w)
                                   .turn = CHUNKS_TURN_HALF,
                                   .cosine = w->x[2],
                                   .sine = w->x[3]};
-    backend->op->chunks_comp(backend, w->x[0], w->x[1], &chunks, w->a, w->b);
+    backend->op->chunks_comp(backend, w->x[0], w->x[1], &chunks, w->a, w->b, w->type);
 }
 
 static void run_chunks_weight(struct backend *backend, struct work *w)
@@ -246,14 +256,14 @@ static void run_normalise_rows(struct backend *backend, struct work *w)
 static void bench_layers(const struct bench *bench, int64_t N, int64_t T, int64_t C, int64_t F,
                          int64_t H)
 {
-    const double values = (double)N * 4e-9;
+    const double values = (double)N * (double)dtype_bytes(bench->type) * 1e-9;
     const int64_t r_hat = C * 9 / 16;
     const int64_t square = r_hat * r_hat;
     printf("-- %lld tokens, C = %lld, F = %lld\n", (long long)N, (long long)C, (long long)F);
     report(bench, "rmsnorm_forward", 0, 2 * (double)C * values, run_rmsnorm,
            &(struct work){.count = {N * C, N, N * C, C}, .a = N, .b = C});
     report(bench, "rmsnorm_backward", 0, 4 * (double)C * values, run_rmsnorm_backward,
-           &(struct work){.count = {N * C, C, N * C, N * C, N, C}, .a = N, .b = C});
+           &(struct work){.count = {N * C, C, N * C, N * C, N, C, N * C}, .a = N, .b = C});
     report(bench, "rope_forward", 0, 2 * (double)C * values, run_rope,
            &(struct work){.count = {N * C * 3, T * C / H / 2, T * C / H / 2},
                           .a = N,
@@ -287,7 +297,8 @@ static void bench_layers(const struct bench *bench, int64_t N, int64_t T, int64_
 static void run_attention(struct backend *backend, struct work *w)
 {
     const int64_t C = w->attention.H * w->attention.D;
-    backend->op->attention_forward(backend, w->x[0], w->x[1], w->x[2], w->x[2] + C, w->x[2] + 2 * C,
+    backend->op->attention_forward(backend, w->x[0], w->x[1], w->x[2],
+                                   dtype_at(w->x[2], C, w->type), dtype_at(w->x[2], 2 * C, w->type),
                                    &w->attention);
 }
 
@@ -295,9 +306,10 @@ static void run_attention_backward(struct backend *backend, struct work *w)
 {
     const int64_t C = w->attention.H * w->attention.D;
     run_attention(backend, w); /* so that lse fits; its time is in the figure */
-    backend->op->attention_backward(backend, w->x[3], w->x[3] + C, w->x[3] + 2 * C, w->x[4],
-                                    w->x[2], w->x[2] + C, w->x[2] + 2 * C, w->x[0], w->x[1],
-                                    &w->attention);
+    backend->op->attention_backward(
+        backend, w->x[3], dtype_at_mut(w->x[3], C, w->type), dtype_at_mut(w->x[3], 2 * C, w->type),
+        w->x[4], w->x[2], dtype_at(w->x[2], C, w->type), dtype_at(w->x[2], 2 * C, w->type), w->x[0],
+        w->x[1], &w->attention);
 }
 
 /* GFLOP/s count the lower triangle only. */
@@ -333,14 +345,14 @@ static void bench_attention(const struct bench *bench)
 static void run_head(struct backend *backend, struct work *w)
 {
     double loss;
-    backend->op->head_loss(backend, &loss, w->x[0], w->x[1], w->tokens, w->a, w->b, w->c);
+    backend->op->head_loss(backend, &loss, w->x[0], w->x[1], w->tokens, w->a, w->b, w->c, w->type);
 }
 
 static void run_head_backward(struct backend *backend, struct work *w)
 {
     double loss;
     backend->op->head_loss_backward(backend, &loss, w->x[2], w->x[3], w->x[0], w->x[1], w->tokens,
-                                    1e-3f, w->a, w->b, w->c);
+                                    1e-3f, w->a, w->b, w->c, w->type);
 }
 
 static void run_embedding(struct backend *backend, struct work *w)
@@ -379,7 +391,10 @@ static void bench_tokens(const struct bench *bench, int64_t N, int64_t C, int64_
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.filter = argc > 2 ? argv[2] : NULL};
+    struct bench bench = {
+        .filter = argc > 3 ? argv[3] : NULL,
+        .type = argc > 2 && strcmp(argv[2], "bf16") == 0 ? DTYPE_BF16 : DTYPE_FP32,
+    };
     struct error err;
     const int threads = argc > 1 ? atoi(argv[1]) : 2;
     if (backend_cpu_create(&bench.backend, threads, &err)) {

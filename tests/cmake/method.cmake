@@ -3,14 +3,16 @@ remora_learner_test(learner)
 remora_learner_test(cycle)
 remora_unit_test(rank remora_method m)
 
-# Bits say nothing new under a sanitizer, and take minutes there. The second one walks the code for
-# processors without AVX-512.
+# Bits say nothing new under a sanitizer, and take minutes there. The others walk the code for
+# processors without AVX-512, and with AVX-512 but without bf16 (operands are widened).
 if(NOT REMORA_SANITIZE)
     remora_learner_test(thread_bits)
-    add_test(NAME unit.thread_bits_avx2 COMMAND test_thread_bits)
-    set_tests_properties(unit.thread_bits unit.thread_bits_avx2 PROPERTIES TIMEOUT 240 LABELS unit)
-    set_tests_properties(unit.thread_bits_avx2 PROPERTIES
-        ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=AVX2")
+    set_tests_properties(unit.thread_bits PROPERTIES TIMEOUT 240)
+    foreach(isa AVX2 AVX512_CORE)
+        add_test(NAME unit.thread_bits.${isa} COMMAND test_thread_bits)
+        set_tests_properties(unit.thread_bits.${isa} PROPERTIES TIMEOUT 360 LABELS unit
+            ENVIRONMENT "OMP_WAIT_POLICY=passive;DNNL_MAX_CPU_ISA=${isa}")
+    endforeach()
 else()
     remora_note_tests(unit/test_thread_bits.c)
 endif()

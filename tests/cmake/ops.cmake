@@ -4,15 +4,15 @@ remora_library(remora_test_ops
     PRIVATE m)
 
 # Each walks the instruction-set levels that the processor has.
-foreach(module adamw attention backend chunks elementwise embedding exp gemm head moments rmsnorm rope rows sharing swiglu
-        truncation)
+foreach(module adamw attention backend chunks elementwise embedding exp gemm head moments normal rmsnorm rope rows
+        sharing swiglu truncation)
     remora_unit_test(${module} remora_test_ops m)
     set_tests_properties(unit.${module} PROPERTIES TIMEOUT 120)
 endforeach()
 
 # What calls oneDNN, with oneDNN (and so our kernels) held to lower levels.
 foreach(module attention backend gemm head)
-    foreach(isa AVX2 SSE41)
+    foreach(isa AVX512_CORE AVX2 SSE41)
         add_test(NAME unit.${module}.${isa} COMMAND test_${module})
         set_tests_properties(unit.${module}.${isa} PROPERTIES TIMEOUT 120 LABELS unit
             SKIP_RETURN_CODE 77 ENVIRONMENT "DNNL_MAX_CPU_ISA=${isa}")

@@ -17,10 +17,17 @@ class Training(training.Case):
         self.run_folder = self.folder / "run"
 
     def test_the_loss_falls_and_the_records_tell_it(self):
-        self.train(self.tiny_spec(self.shards), self.run_folder)
+        for dtype, probe_error_max in (("fp32", 1e-5), ("bf16", 3e-2)):
+            with self.subTest(dtype=dtype):
+                self.run_folder = self.folder / f"run-{dtype}"
+                self.check_records(dtype, probe_error_max)
+
+    def check_records(self, dtype, probe_error_max):
+        self.train(self.tiny_spec(self.shards, compute={"dtype": dtype}), self.run_folder)
         start, = training.records(self.run_folder, "start")
         self.assertEqual((start["world"], start["threads"], start["steps"]), (2, 1, 60))
         self.assertIsNone(start["resumed_from"])
+        self.assertEqual(start["dtype"], dtype)
         self.assertEqual([r["step"] for r in training.records(self.run_folder, "step")],
                          list(range(1, 61)))
         evaluations = training.records(self.run_folder, "evaluation")
@@ -36,7 +43,7 @@ class Training(training.Case):
             self.assertTrue(merge["w_eff_equal"])
             self.assertEqual(merge["rank_layer"], 1)
             self.assertTrue(0 < merge["rank_q_proj"] <= 32)
-            self.assertLess(merge["probe_error"], 1e-5)
+            self.assertLess(merge["probe_error"], probe_error_max)
         self.assertEqual([r["step"] for r in training.records(self.run_folder, "checkpoint")],
                          [0, 10, 20, 30, 40, 50, 60])
         self.assertEqual(sorted(training.manifests(self.run_folder)), [0, 50, 60])

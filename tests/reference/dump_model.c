@@ -1,7 +1,7 @@
 /*
- * dump_model METHOD CYCLE FOLDER — trains a small model for a few steps and writes what another
- * implementation needs to repeat it: FOLDER/model.json (config, tokens, losses, and where each
- * tensor lies) and FOLDER/tensors.bin (little-endian fp32). check_model.py reads both.
+ * dump_model METHOD CYCLE SHAPE DTYPE FOLDER — trains a small model for a few steps and writes what
+ * another implementation needs to repeat it: FOLDER/model.json (config, tokens, losses, and where
+ * each tensor lies) and FOLDER/tensors.bin (little-endian fp32). check_model.py reads both.
  */
 #include <jansson.h>
 
@@ -68,13 +68,19 @@ static json_t *config_json(const struct learner_options *options)
     const struct model_config *config = &options->config;
 
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "hidden_size",
-        (json_int_t)config->hidden_size, "intermediate_size", (json_int_t)config->intermediate_size,
-        "num_hidden_layers", (json_int_t)config->num_hidden_layers, "num_attention_heads",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:b, s:{s:f, s:f, s:f, s:I}}",
+        "hidden_size", (json_int_t)config->hidden_size, "intermediate_size",
+        (json_int_t)config->intermediate_size, "num_hidden_layers",
+        (json_int_t)config->num_hidden_layers, "num_attention_heads",
         (json_int_t)config->num_attention_heads, "num_key_value_heads",
         (json_int_t)config->num_key_value_heads, "head_dim", (json_int_t)config->head_dim,
         "vocab_size", (json_int_t)config->vocab_size, "rms_norm_eps", config->rms_norm_eps,
-        "rope_theta", config->rope_theta, "merge_every", (json_int_t)options->method.merge_every);
+        "rope_theta", config->rope_theta, "merge_every", (json_int_t)options->method.merge_every,
+        "tie_word_embeddings", config->tie_word_embeddings, "rope_scaling", "factor",
+        config->rope_scaling.factor, "low_freq_factor", config->rope_scaling.low_freq_factor,
+        "high_freq_factor", config->rope_scaling.high_freq_factor,
+        "original_max_position_embeddings",
+        (json_int_t)config->rope_scaling.original_max_position_embeddings);
 }
 
 /* Weights and an update that a training run could have; every part of the gradient is then there.
@@ -133,13 +139,25 @@ static void train(struct dump *dump, json_t *root, const struct learner_options 
     fixture_close(&fixture);
 }
 
+/* What models from elsewhere may have. */
+static void shape_as_imported(struct model_config *config)
+{
+    config->head_dim = 10;
+    config->tie_word_embeddings = true;
+    config->rope_theta = 50.0;
+    config->rope_scaling.factor = 4.0;
+    config->rope_scaling.low_freq_factor = 1.0;
+    config->rope_scaling.high_freq_factor = 3.0;
+    config->rope_scaling.original_max_position_embeddings = 24;
+}
+
 int main(int argc, char **argv)
 {
     char path[PATH_BYTES_MAX];
     struct learner_options options = {0};
 
-    if (argc != 4) {
-        (void)fprintf(stderr, "usage: dump_model METHOD CYCLE FOLDER\n");
+    if (argc != 6) {
+        (void)fprintf(stderr, "usage: dump_model METHOD CYCLE SHAPE DTYPE FOLDER\n");
         return 2;
     }
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
@@ -147,10 +165,14 @@ int main(int argc, char **argv)
             options = fixture_tiny(methods[i].name);
         }
     }
+    if (strcmp(argv[3], "imported") == 0) {
+        shape_as_imported(&options.config);
+    }
+    options.dtype = strcmp(argv[4], "bf16") == 0 ? DTYPE_BF16 : DTYPE_FP32;
     options.optimizer.weight_decay = WEIGHT_DECAY;
     const int64_t cycle = strtoll(argv[2], NULL, 10);
 
-    (void)snprintf(path, sizeof path, "%s/tensors.bin", argv[3]);
+    (void)snprintf(path, sizeof path, "%s/tensors.bin", argv[5]);
     struct dump dump = {.bytes = fopen(path, "wbe"), .tensors = json_array()};
     assert_non_null(dump.bytes);
     json_t *root = json_pack(
@@ -160,7 +182,7 @@ int main(int argc, char **argv)
     train(&dump, root, &options, cycle);
     json_object_set_new(root, "tensors", dump.tensors);
     assert_int_equal(fclose(dump.bytes), 0);
-    (void)snprintf(path, sizeof path, "%s/model.json", argv[3]);
+    (void)snprintf(path, sizeof path, "%s/model.json", argv[5]);
     assert_int_equal(json_dump_file(root, path, JSON_REAL_PRECISION(17)), 0);
     json_decref(root);
     return 0;

@@ -6,6 +6,7 @@
 
 enum { GUARD = 32 };
 static const float guard_value = 12345.0f;
+static const uint16_t narrow_guard = 0x1234;
 
 static void hash_bytes(uint64_t *hash, const void *data, size_t size)
 {
@@ -62,6 +63,7 @@ static struct ops_tensor tensor(struct ops_run *run, int64_t count)
         out.memory[i] = guard_value;
     }
     out.fast = out.memory + GUARD + run->offset;
+    out.data = out.fast;
     return out;
 }
 
@@ -88,6 +90,56 @@ struct ops_tensor ops_input(struct ops_run *run, int64_t count, double scale)
     return out;
 }
 
+/* bf16 numbers fill the first half of what floats would take; guards the second. */
+static void narrow(struct ops_tensor *tensor)
+{
+    uint16_t *values = calloc((size_t)tensor->count * 2 + 1, sizeof *values);
+    assert_non_null(values);
+    for (int64_t i = 0; i < tensor->count; i++) {
+        values[i] = bf16_round(tensor->fast[i]);
+        values[tensor->count + i] = narrow_guard;
+        tensor->ref[i] = tensor->ref[i] == 0.0 ? 0.0 : (double)bf16_widen(values[i]);
+    }
+    memcpy(tensor->data, values, (size_t)tensor->count * 2 * sizeof *values);
+    tensor->type = DTYPE_BF16;
+    free(values);
+}
+
+struct ops_tensor ops_operand(struct ops_run *run, int64_t count, double scale, enum dtype type)
+{
+    struct ops_tensor out = ops_input(run, count, scale);
+    if (type == DTYPE_BF16) {
+        narrow(&out);
+    }
+    return out;
+}
+
+struct ops_tensor ops_output_operand(struct ops_run *run, int64_t count, enum dtype type)
+{
+    struct ops_tensor out = ops_output(run, count);
+    if (type == DTYPE_BF16) {
+        narrow(&out);
+    }
+    return out;
+}
+
+static float value_at(const struct ops_tensor *tensor, int64_t i)
+{
+    return dtype_load(tensor->data, i, tensor->type);
+}
+
+static void check_guards(const struct ops_run *run, const struct ops_tensor *tensor)
+{
+    const uint16_t *values = tensor->data;
+    for (int64_t i = 0; i < GUARD; i++) {
+        assert_true(tensor->fast[-1 - i] == guard_value);
+        assert_true(tensor->fast[tensor->count + i] == guard_value || i + run->offset >= GUARD);
+    }
+    for (int64_t i = tensor->count; tensor->type == DTYPE_BF16 && i < 2 * tensor->count; i++) {
+        assert_int_equal(values[i], narrow_guard);
+    }
+}
+
 struct ops_tensor ops_output(struct ops_run *run, int64_t count)
 {
     struct ops_tensor out = tensor(run, count);
@@ -109,13 +161,10 @@ void ops_check_rows(struct ops_run *run, struct ops_tensor *tensor, int64_t widt
 {
     double difference = 0.0;
     double norm = 0.0;
-    for (int64_t i = 0; i < GUARD; i++) {
-        assert_true(tensor->fast[-1 - i] == guard_value);
-        assert_true(tensor->fast[tensor->count + i] == guard_value || i + run->offset >= GUARD);
-    }
+    check_guards(run, tensor);
     for (int64_t i = 0; i < tensor->count; i++) {
         const bool is_output = i % stride < width;
-        const float value = tensor->fast[i];
+        const float value = value_at(tensor, i);
         if (!is_output) {
             /* As an output starts (NaN), or as an input that was changed in place. */
             assert_true(isnan(value) || (double)value == tensor->ref[i]);

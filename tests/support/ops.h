@@ -22,6 +22,8 @@ struct ops_tensor {
     double *ref;
     int64_t count;
     float *memory; /* where fast starts, with guards before and behind */
+    enum dtype type;
+    void *data; /* what operations are handed: fast, or the bf16 numbers that lie there instead */
 };
 
 typedef void ops_case_fn(struct ops_run *run, const void *context);
@@ -34,14 +36,22 @@ void ops_walk_highest(ops_case_fn *run, const void *context);
 
 /* Random normal values times scale, the same in fp32 and double. */
 struct ops_tensor ops_input(struct ops_run *run, int64_t count, double scale);
+/* The same as operands: in bf16 both are what rounding makes of them. */
+struct ops_tensor ops_operand(struct ops_run *run, int64_t count, double scale, enum dtype type);
 /* NaN in fp32, 0 in double. */
 struct ops_tensor ops_output(struct ops_run *run, int64_t count);
+struct ops_tensor ops_output_operand(struct ops_run *run, int64_t count, enum dtype type);
 /* ‖fast - ref‖ / ‖ref‖ <= bound, no NaN, guards intact; frees the tensor. */
 void ops_check(struct ops_run *run, struct ops_tensor *tensor, double bound);
 /* The same for rows of width elements, stride apart; what lies between must be as it was. */
 void ops_check_rows(struct ops_run *run, struct ops_tensor *tensor, int64_t width, int64_t stride,
                     double bound);
 void ops_free(struct ops_tensor *tensor);
+/* Relative rounding of an operand: what a result in bf16 is off by. */
+static inline double ops_bound(enum dtype type, double fp32, double bf16)
+{
+    return type == DTYPE_BF16 ? bf16 : fp32;
+}
 uint32_t *ops_tokens(struct ops_run *run, int64_t count, int64_t V);
 
 /* Random normal values in double. */

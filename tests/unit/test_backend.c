@@ -77,8 +77,8 @@ static enum status make_and_use(void *context, struct error *err)
     }
     const struct backend_table *op = backend->op;
     op->gemm(backend, y, x, x, &(struct gemm_shape){.m = 2, .n = 2, .k = 4, .transpose_b = true});
-    op->rmsnorm_forward(backend, y, rstd, x, x, 2, 4, 1e-6f);
-    op->rmsnorm_backward(backend, y, rstd, x, x, rstd, x, 2, 1, false);
+    op->rmsnorm_forward(backend, y, rstd, NULL, x, NULL, x, 2, 4, 1e-6f, DTYPE_FP32);
+    op->rmsnorm_backward(backend, y, NULL, rstd, x, x, rstd, x, 2, 1, false, DTYPE_FP32);
     op->attention_forward(backend, y, rstd, x, x, x,
                           &(struct attention_shape){.B = 1, .T = 2, .H = 1, .KV = 1, .D = 4});
     status = backend_allocate(backend, &memory, 100, err);

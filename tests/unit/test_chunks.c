@@ -173,6 +173,7 @@ enum { FORMS = 12 };
 struct form {
     int64_t N;
     struct chunks chunks;
+    enum dtype type; /* of operands */
 };
 
 static struct form form_at(size_t size, int form)
@@ -241,20 +242,22 @@ static void run_gradient(struct ops_run *run, const void *context)
     struct chunks chunks = form->chunks;
     const int64_t r_hat = chunks.r_hat;
     const int64_t rows = form->N * chunks_used(&chunks);
-    struct ops_tensor x = ops_input(run, form->N * chunks.k, 1.0);
-    struct ops_tensor dy = ops_input(run, form->N * chunks.d, 1.0);
-    struct ops_tensor z = ops_output(run, rows * r_hat);
-    struct ops_tensor u = ops_output(run, rows * 2 * r_hat);
+    const enum dtype type = form->type;
+    struct ops_tensor x = ops_operand(run, form->N * chunks.k, 1.0, type);
+    struct ops_tensor dy = ops_operand(run, form->N * chunks.d, 1.0, type);
+    struct ops_tensor z = ops_output_operand(run, rows * r_hat, type);
+    struct ops_tensor u = ops_output_operand(run, rows * 2 * r_hat, type);
     struct ops_tensor dm = ops_output(run, r_hat * r_hat);
     float *angles = NULL;
     const struct gemm_shape shape = {
-        .m = r_hat, .n = r_hat, .k = rows, .lda = 2 * r_hat, .transpose_a = true};
+        .m = r_hat, .n = r_hat, .k = rows, .lda = 2 * r_hat, .transpose_a = true, .operands = type};
 
     take_angles(&chunks, &angles);
-    run->backend->op->chunks_comp(run->backend, z.fast, x.fast, &chunks, form->N, chunks.k);
-    run->backend->op->chunks_decomp_t(run->backend, u.fast + r_hat, dy.fast, &chunks, form->N,
-                                      chunks.d, 2 * r_hat);
-    run->backend->op->gemm(run->backend, dm.fast, u.fast + r_hat, z.fast, &shape);
+    void *second = dtype_at_mut(u.data, r_hat, type);
+    run->backend->op->chunks_comp(run->backend, z.data, x.data, &chunks, form->N, chunks.k, type);
+    run->backend->op->chunks_decomp_t(run->backend, second, dy.data, &chunks, form->N, chunks.d,
+                                      2 * r_hat, type);
+    run->backend->op->gemm(run->backend, dm.fast, second, z.data, &shape);
 
     double *m = calloc((size_t)(r_hat * r_hat), sizeof *m);
     double *dx = calloc((size_t)(form->N * chunks.k), sizeof *dx);
@@ -262,7 +265,7 @@ static void run_gradient(struct ops_run *run, const void *context)
     if (run->is_compared) {
         chunks_side_backward_ref(dx, dm.ref, scratch, dy.ref, x.ref, m, &chunks, form->N);
     }
-    ops_check(run, &dm, 2e-6);
+    ops_check(run, &dm, ops_bound(type, 2e-6, 8e-3));
     free(m);
     free(dx);
     free(scratch);
@@ -320,9 +323,11 @@ static void kernels_agree_with_the_reference(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (int j = 0; j < FORMS; j++) {
-            const struct form form = form_at(i, j);
+            struct form form = form_at(i, j);
             ops_walk(run_gradient, &form);
             ops_walk(run_weight, &form);
+            form.type = DTYPE_BF16;
+            ops_walk(run_gradient, &form);
         }
     }
 }

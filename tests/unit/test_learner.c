@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "proto/base/sys.h"
 #include "tests/support/learner_fixture.h"
 #include "tests/support/method_variants.h"
 #include "worker/method/learner.h"
@@ -420,7 +421,7 @@ static void a_spec_becomes_options_and_a_schedule(void **state)
     struct schedule schedule;
     struct error err = {0};
 
-    assert_ok(learner_options_from_spec(&options, &spec, 4096, &err), &err);
+    assert_ok(learner_options_from_spec(&options, &spec, 4096, false, &err), &err);
     assert_int_equal(options.config.head_dim, 32);
     assert_int_equal(options.config.num_key_value_heads, 4);
     assert_int_equal(options.config.vocab_size, 4096);
@@ -433,7 +434,7 @@ static void a_spec_becomes_options_and_a_schedule(void **state)
     assert_true(schedule_lr(&schedule, 60) == 1e-3);
     assert_true(schedule_lr(&schedule, 120) == 0.0);
     assert_int_equal(schedule_from_spec(&schedule, &spec, 601, &err), STATUS_INVALID);
-    assert_int_equal(learner_options_from_spec(&options, &spec, VOCAB_SIZE_MAX + 1, &err),
+    assert_int_equal(learner_options_from_spec(&options, &spec, VOCAB_SIZE_MAX + 1, false, &err),
                      STATUS_INVALID);
 }
 
@@ -469,9 +470,75 @@ static void a_call_that_fails_is_an_error_and_leaks_nothing(void **state)
     test_fail_each_call(create_and_train, NULL, NULL);
 }
 
+static int count_allocation(void *context, const struct sys_event *event)
+{
+    int *count = context;
+    *count += event->call == SYS_CALL_ALLOC || event->call == SYS_CALL_MMAP;
+    return 0;
+}
+
+/* Merges apart, which take memory for their probe. */
+static void steps_allocate_nothing(void **state)
+{
+    (void)state;
+    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_MORA,
+                                               METHOD_NAME_REMORA, METHOD_NAME_FROZEN};
+    for (size_t i = 0; i < 8; i++) {
+        struct learner_options options = fixture_llama_9m(methods[i / 2], 8);
+        options.dtype = i % 2 == 0 ? DTYPE_FP32 : DTYPE_BF16;
+        options.recompute = COMPUTE_RECOMPUTE_LAYER;
+        struct learner_fixture fixture = fixture_open(&options, 2);
+        uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),
+                                          options.config.vocab_size, 4);
+        int allocations = 0;
+
+        sys_set_hook(count_allocation, &allocations);
+        for (int64_t step = 1; step <= 2; step++) {
+            (void)fixture_step(&fixture, tokens, 1e-3, step, 0);
+        }
+        (void)learner_loss(fixture.learner, tokens, options.micro);
+        sys_set_hook(NULL, NULL);
+        assert_int_equal(allocations, 0);
+        free(tokens);
+        fixture_close(&fixture);
+    }
+}
+
+/* Frozen numbers of 8 significant bits would swallow small updates: they are rounded by chance, and
+ * a state that says so keeps to it. */
+static void rounding_goes_by_the_base(void **state)
+{
+    (void)state;
+    struct learner_options options = fixture_tiny(METHOD_NAME_MORA);
+    struct error err = {0};
+
+    options.dtype = DTYPE_BF16;
+    struct learner_fixture fixture = fixture_open(&options, 1);
+    json_t *fresh = learner_state(fixture.learner);
+    assert_string_equal(json_string_value(json_object_get(fresh, "rounding")), "nearest");
+    for (int64_t i = 0; i < learner_params(fixture.learner)->model_count; i++) {
+        const struct param *param = &learner_params(fixture.learner)->params[i];
+        for (int64_t e = 0; e < param->elements; e++) {
+            param->value[e] = bf16_widen(bf16_round(param->value[e]));
+        }
+    }
+    learner_choose_rounding(fixture.learner);
+    json_t *exact = learner_state(fixture.learner);
+    assert_string_equal(json_string_value(json_object_get(exact, "rounding")), "stochastic");
+    assert_ok(learner_set_state(fixture.learner, fresh, &err), &err);
+    json_t *loaded = learner_state(fixture.learner);
+    assert_string_equal(json_string_value(json_object_get(loaded, "rounding")), "nearest");
+    json_decref(fresh);
+    json_decref(exact);
+    json_decref(loaded);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_allocate_nothing),
+        cmocka_unit_test(rounding_goes_by_the_base),
         cmocka_unit_test(two_layers_overfit_64_sequences),
         cmocka_unit_test(side_path_and_effective_weights_agree),
         cmocka_unit_test(loaded_state_goes_on_with_the_same_bits),

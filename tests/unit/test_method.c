@@ -152,7 +152,7 @@ static void effective_weights_add_every_kind_to_the_base(void **state)
 
     fixture_randomise(&fixture, PARAM_ROLE_ADAPTER, 1.0, 1);
     fixture_randomise(&fixture, PARAM_ROLE_SUM, 1.0, 2);
-    const float *weight = model_weight(learner_model(fixture.learner), 1, LINEAR_DOWN);
+    const float *weight = model_weight_buffer(learner_model(fixture.learner), 1, LINEAR_DOWN);
     for (int64_t o = 0; o < w0->shape[0]; o++) {
         for (int64_t j = 0; j < w0->shape[1]; j++) {
             const double expected = expected_weight(table, o, j);
@@ -180,10 +180,11 @@ static void an_export_has_the_effective_weights(void **state)
             float *out = malloc(size);
             assert_non_null(out);
             learner_merged_tensor(fixture.learner, i, out);
-            const float *expected = param->role == PARAM_ROLE_LINEAR
-                                        ? model_weight(learner_model(fixture.learner), param->layer,
-                                                       (enum linear)param->linear)
-                                        : param->value;
+            const float *expected =
+                param->role == PARAM_ROLE_LINEAR
+                    ? model_weight_buffer(learner_model(fixture.learner), param->layer,
+                                          (enum linear)param->linear)
+                    : param->value;
             assert_memory_equal(out, expected, size);
             free(out);
         }
@@ -311,7 +312,8 @@ static void a_merge_moves_m_into_s_and_restarts_the_adapter(void **state)
     json_t *scalars = learner_state(fixture.learner);
     char *text = json_dumps(scalars, JSON_SORT_KEYS | JSON_COMPACT);
     assert_string_equal(text, "{\"adam_steps\":{\"adapter\":0,\"model\":3},"
-                              "\"method\":{\"cycle\":1,\"group_kind\":\"blocks_interleave\"}}");
+                              "\"method\":{\"cycle\":1,\"group_kind\":\"blocks_interleave\"},"
+                              "\"rounding\":\"nearest\"}");
     free(text);
     json_decref(scalars);
     free(old_m);
@@ -338,11 +340,14 @@ static void merges_alternate_the_kinds_and_keep_every_bit(void **state)
     fixture_close(&fixture);
 }
 
-static void forget_to_zero(struct backend *backend, float *x, int64_t n)
+/* A merge zeroes M and its two moments, linear by linear: only the first of the three is done. */
+static void forget_the_moments(struct backend *backend, float *x, int64_t n)
 {
+    static int calls = 0;
     (void)backend;
-    (void)x;
-    (void)n;
+    if (calls++ % 3 == 0) {
+        memset(x, 0, (size_t)n * sizeof *x);
+    }
 }
 
 static void add_with_an_ulp_too_much(struct backend *backend, float *out, const float *a,
@@ -379,7 +384,7 @@ static void a_merge_that_goes_wrong_is_noticed(void **state)
 
         fixture.backend->op = &table;
         if (fault == 0) {
-            table.zero = forget_to_zero;
+            table.zero = forget_the_moments;
         } else if (fault == 1) {
             table.add = add_with_an_ulp_too_much;
         } else if (fault == 2) {

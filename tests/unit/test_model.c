@@ -221,6 +221,124 @@ static void gradients_agree_with_finite_differences(void **state)
     }
 }
 
+/* Everything that an imported model may have: grouped heads, a head_dim of its own, the embedding
+ * as output projection, stretched positions. */
+static struct learner_options imported(enum method_name method)
+{
+    struct learner_options options = fixture_tiny(method);
+
+    options.config.head_dim = 10;
+    options.config.tie_word_embeddings = true;
+    options.config.rope_theta = 50.0;
+    options.config.rope_scaling.factor = 4.0;
+    options.config.rope_scaling.low_freq_factor = 1.0;
+    options.config.rope_scaling.high_freq_factor = 3.0;
+    options.config.rope_scaling.original_max_position_embeddings = 24;
+    return options;
+}
+
+static void gradients_agree_with_finite_differences_for_imported_shapes(void **state)
+{
+    (void)state;
+    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_MORA};
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        const struct learner_options options = imported(methods[i]);
+        struct learner_fixture fixture = fixture_open(&options, 2);
+
+        assert_null(param_table_find(learner_params(fixture.learner), "lm_head.weight"));
+        fixture_randomise(&fixture, PARAM_ROLE_NORM, 1.0, 8);
+        fixture_randomise(&fixture, PARAM_ROLE_ADAPTER, 0.1, 9);
+        check_gradients(&fixture);
+        fixture_close(&fixture);
+    }
+}
+
+/* Loss and gradients of a step, in an array: gradients, then the loss. */
+static double *step_of(const struct learner_options *options, int threads, int64_t *count)
+{
+    struct learner_fixture fixture = fixture_open(options, threads);
+    uint32_t *tokens = fixture_tokens(options->micro * (options->sequence_length + 1),
+                                      options->config.vocab_size, 4);
+    const float *grads = learner_grads(fixture.learner, count);
+    struct error err = {0};
+
+    fixture_randomise(&fixture, PARAM_ROLE_NORM, 1.0, 8);
+    fixture_randomise(&fixture, PARAM_ROLE_ADAPTER, 0.1, 9);
+    learner_zero_grads(fixture.learner);
+    const double loss = learner_forward_backward(fixture.learner, tokens, options->micro, 0.03);
+    assert_ok(backend_finish(fixture.backend, &err), &err);
+    double *out = calloc((size_t)*count + 1, sizeof *out);
+    for (int64_t i = 0; i < *count; i++) {
+        out[i] = (double)grads[i];
+    }
+    out[(*count)++] = loss;
+    free(tokens);
+    fixture_close(&fixture);
+    return out;
+}
+
+static void recomputing_changes_no_bit(void **state)
+{
+    (void)state;
+    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_REMORA};
+    for (size_t i = 0; i < 4; i++) {
+        struct learner_options options = imported(methods[i % 2]);
+        options.dtype = i < 2 ? DTYPE_FP32 : DTYPE_BF16;
+        options.config.num_hidden_layers = 3;
+        int64_t count = 0;
+        double *kept = step_of(&options, 2, &count);
+        for (options.recompute = COMPUTE_RECOMPUTE_ATTENTION;
+             options.recompute <= COMPUTE_RECOMPUTE_LAYER; options.recompute++) {
+            double *again = step_of(&options, 2, &count);
+            assert_memory_equal(again, kept, (size_t)count * sizeof *kept);
+            free(again);
+        }
+        free(kept);
+    }
+}
+
+static void recomputing_takes_less_memory(void **state)
+{
+    (void)state;
+    struct learner_options options = fixture_llama_9m(METHOD_NAME_MORA, 8);
+    size_t bytes[3];
+
+    options.purpose = LEARNER_PURPOSE_PLAN;
+    for (int i = 0; i < 3; i++) {
+        options.recompute = (enum compute_recompute)i;
+        struct learner_fixture fixture = fixture_open(&options, 1);
+        bytes[i] = learner_memory(fixture.learner)->bytes[MEMORY_KIND_ACTIVATIONS];
+        fixture_close(&fixture);
+    }
+    assert_true(bytes[1] < bytes[0] * 9 / 10);
+    assert_true(bytes[2] < bytes[0] * 6 / 10);
+}
+
+/* Loss within 1e-3; gradients, all of them as one vector, within 5e-2 of fp32's: operands are off
+ * by up to 2^-8, and what adapters get is a sum over groups in which much cancels. */
+static void bf16_stays_close_to_fp32(void **state)
+{
+    (void)state;
+    static const enum method_name methods[] = {METHOD_NAME_FULL, METHOD_NAME_MORA,
+                                               METHOD_NAME_REMORA, METHOD_NAME_FROZEN};
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        struct learner_options options = fixture_llama_9m(methods[i], 8);
+        int64_t count = 0;
+        double *fp32 = step_of(&options, 2, &count);
+        options.dtype = DTYPE_BF16;
+        double *bf16 = step_of(&options, 2, &count);
+        const double distance = relative_distance(bf16, fp32, count - 1);
+
+        assert_true(fabs(bf16[count - 1] / fp32[count - 1] - 1.0) < 1e-3);
+        if (!(distance > 1e-5 && distance < 5e-2)) {
+            fail_msg("%s: gradients of bf16 are %g from those of fp32",
+                     method_name_text(methods[i]), distance);
+        }
+        free(fp32);
+        free(bf16);
+    }
+}
+
 static void gradients_add_up_over_micro_batches(void **state)
 {
     (void)state;
@@ -329,6 +447,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_agree_with_finite_differences),
+        cmocka_unit_test(gradients_agree_with_finite_differences_for_imported_shapes),
+        cmocka_unit_test(recomputing_changes_no_bit),
+        cmocka_unit_test(recomputing_takes_less_memory),
+        cmocka_unit_test(bf16_stays_close_to_fp32),
         cmocka_unit_test(gradients_add_up_over_micro_batches),
         cmocka_unit_test(logits_agree_with_the_reference),
         cmocka_unit_test(a_fresh_model_knows_nothing),

@@ -143,7 +143,7 @@ static void linears_of_a_group_are_one_matrix(void **state)
     assert_ptr_equal(k->value, q->value + q->elements);
     assert_ptr_equal(k->grad, q->grad + q->elements);
     assert_ptr_equal(up->value, gate->value + gate->elements);
-    assert_ptr_equal(model_weight(learner_model(fixture.learner), 1, LINEAR_K), k->value);
+    assert_ptr_equal(model_weight_buffer(learner_model(fixture.learner), 1, LINEAR_K), k->value);
     fixture_close(&fixture);
 }
 

@@ -33,16 +33,15 @@ static void run_scaling(struct ops_run *run, const void *context)
     ops_free(&factor);
 }
 
-static void run_normalising(struct ops_run *run, const void *context)
+static void run_normalising_of(struct ops_run *run, const int64_t *size, enum dtype type)
 {
-    const int64_t *size = context;
     const int64_t N = size[0];
     const int64_t d = size[1];
     const int64_t k = size[2];
     struct ops_tensor w = ops_input(run, d * k, 1.0);
     struct ops_tensor magnitude = ops_input(run, d, 1.0);
     struct ops_tensor factor = ops_output(run, d);
-    struct ops_tensor dy = ops_input(run, N * (d + 3), 1.0);
+    struct ops_tensor dy = ops_operand(run, N * (d + 3), 1.0, type);
     struct ops_tensor y = ops_input(run, N * d, 1.0);
     struct ops_tensor dm = ops_input(run, d, 1.0);
 
@@ -54,8 +53,8 @@ static void run_normalising(struct ops_run *run, const void *context)
     magnitude.ref[0] = 0.0;
     run->backend->op->normalise_rows(run->backend, w.fast, factor.fast, magnitude.fast, d, k);
     normalise_rows_ref(w.ref, factor.ref, magnitude.ref, d, k);
-    run->backend->op->dot_columns(run->backend, dm.fast, dy.fast, y.fast, magnitude.fast, N, d,
-                                  d + 3);
+    run->backend->op->dot_columns(run->backend, dm.fast, dy.data, y.fast, magnitude.fast, N, d,
+                                  d + 3, type);
     dot_columns_ref(dm.ref, dy.ref, y.ref, magnitude.ref, N, d, d + 3);
     if (d > 1) {
         ops_check(run, &w, 1e-6);
@@ -70,12 +69,23 @@ static void run_normalising(struct ops_run *run, const void *context)
     ops_free(&y);
 }
 
+static void run_normalising(struct ops_run *run, const void *context)
+{
+    run_normalising_of(run, context, DTYPE_FP32);
+}
+
+static void run_normalising_bf16(struct ops_run *run, const void *context)
+{
+    run_normalising_of(run, context, DTYPE_BF16);
+}
+
 static void kernels_agree_with_the_reference(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         ops_walk(run_scaling, sizes[i]);
         ops_walk(run_normalising, sizes[i]);
+        ops_walk(run_normalising_bf16, sizes[i]);
     }
 }
 

@@ -11,7 +11,8 @@
 static const char golden[] =
     "{\"batch\":{\"global\":32,\"micro\":8},"
     "\"checkpoint\":{\"every\":100,\"keep_last\":2},"
-    "\"compute\":{\"backend\":\"auto\",\"deterministic\":\"run\",\"dtype\":\"auto\"},"
+    "\"compute\":{\"backend\":\"auto\",\"deterministic\":\"run\",\"dtype\":\"auto\","
+    "\"recompute\":\"none\",\"rounding\":\"auto\"},"
     "\"data\":{\"sequence_length\":256,\"train\":[{\"shards\":\"/data/out/train\","
     "\"weight\":1.0}],\"validation\":{\"sequences\":64,\"shards\":\"/data/out/validation\"}},"
     "\"evaluate\":{\"every\":100,\"spectrum\":false},"
@@ -34,7 +35,7 @@ static const char golden[] =
     "\"steps\":600,"
     "\"stop\":{\"max_time\":0.0,\"metric\":\"validation_loss\",\"min_delta\":0.0,\"patience\":0}}";
 static const char golden_digest[] =
-    "e7e47949e0c0e0b4a187bc4b3e3dbd9a7278790110bc31df772a6ec228c2a12a";
+    "2107c788dc49905767b4062ea20effebf454ec4f87e39cd1e3d6ff58c1125e76";
 
 static json_t *parsed(const char *yaml)
 {

@@ -4,22 +4,24 @@
 
 struct shape {
     int64_t N, F, stride;
+    enum dtype type;
 };
 
-static const struct shape shapes[] = {{1, 1, 1},    {3, 15, 15},     {2, 17, 40},
-                                      {65, 33, 66}, {512, 352, 704}, {64, 2560, 5120}};
+static const struct shape shapes[] = {{1, 1, 1, DTYPE_FP32},       {3, 15, 15, DTYPE_FP32},
+                                      {2, 17, 40, DTYPE_FP32},     {65, 33, 66, DTYPE_FP32},
+                                      {512, 352, 704, DTYPE_FP32}, {64, 2560, 5120, DTYPE_FP32}};
 
 static void run_forward(struct ops_run *run, const void *context)
 {
     const struct shape *s = context;
-    struct ops_tensor gate = ops_input(run, s->N * s->stride, 8.0);
-    struct ops_tensor up = ops_input(run, s->N * s->stride, 1.0);
-    struct ops_tensor y = ops_output(run, s->N * s->F);
+    struct ops_tensor gate = ops_operand(run, s->N * s->stride, 8.0, s->type);
+    struct ops_tensor up = ops_operand(run, s->N * s->stride, 1.0, s->type);
+    struct ops_tensor y = ops_output_operand(run, s->N * s->F, s->type);
 
-    run->backend->op->swiglu_forward(run->backend, y.fast, gate.fast, up.fast, s->N, s->F,
-                                     s->stride);
+    run->backend->op->swiglu_forward(run->backend, y.data, gate.data, up.data, s->N, s->F,
+                                     s->stride, s->type);
     swiglu_forward_ref(y.ref, gate.ref, up.ref, s->N, s->F, s->stride);
-    ops_check(run, &y, 2e-7);
+    ops_check(run, &y, ops_bound(s->type, 2e-7, 4e-3));
     ops_free(&gate);
     ops_free(&up);
 }
@@ -27,26 +29,28 @@ static void run_forward(struct ops_run *run, const void *context)
 static void run_backward(struct ops_run *run, const void *context)
 {
     const struct shape *s = context;
-    struct ops_tensor gate = ops_input(run, s->N * s->stride, 8.0);
-    struct ops_tensor up = ops_input(run, s->N * s->stride, 1.0);
-    struct ops_tensor dy = ops_input(run, s->N * s->F, 1.0);
-    struct ops_tensor dgate = ops_output(run, s->N * s->stride);
-    struct ops_tensor dup = ops_output(run, s->N * s->stride);
+    struct ops_tensor gate = ops_operand(run, s->N * s->stride, 8.0, s->type);
+    struct ops_tensor up = ops_operand(run, s->N * s->stride, 1.0, s->type);
+    struct ops_tensor dy = ops_operand(run, s->N * s->F, 1.0, s->type);
+    struct ops_tensor dgate = ops_output_operand(run, s->N * s->stride, s->type);
+    struct ops_tensor dup = ops_output_operand(run, s->N * s->stride, s->type);
 
-    run->backend->op->swiglu_backward(run->backend, dgate.fast, dup.fast, dy.fast, gate.fast,
-                                      up.fast, s->N, s->F, s->stride);
+    run->backend->op->swiglu_backward(run->backend, dgate.data, dup.data, dy.data, gate.data,
+                                      up.data, s->N, s->F, s->stride, s->type);
     swiglu_backward_ref(dgate.ref, dup.ref, dy.ref, gate.ref, up.ref, s->N, s->F, s->stride);
 
     /* In place gives the same bits. */
-    run->backend->op->swiglu_backward(run->backend, gate.fast, up.fast, dy.fast, gate.fast, up.fast,
-                                      s->N, s->F, s->stride);
+    run->backend->op->swiglu_backward(run->backend, gate.data, up.data, dy.data, gate.data, up.data,
+                                      s->N, s->F, s->stride, s->type);
     for (int64_t n = 0; n < s->N; n++) {
-        const size_t row = (size_t)s->F * sizeof(float);
-        assert_memory_equal(gate.fast + n * s->stride, dgate.fast + n * s->stride, row);
-        assert_memory_equal(up.fast + n * s->stride, dup.fast + n * s->stride, row);
+        const size_t row = (size_t)s->F * dtype_bytes(s->type);
+        const int64_t at = n * s->stride;
+        assert_memory_equal(dtype_at(gate.data, at, s->type), dtype_at(dgate.data, at, s->type),
+                            row);
+        assert_memory_equal(dtype_at(up.data, at, s->type), dtype_at(dup.data, at, s->type), row);
     }
-    ops_check_rows(run, &dgate, s->F, s->stride, 5e-7);
-    ops_check_rows(run, &dup, s->F, s->stride, 5e-7);
+    ops_check_rows(run, &dgate, s->F, s->stride, ops_bound(s->type, 5e-7, 4e-3));
+    ops_check_rows(run, &dup, s->F, s->stride, ops_bound(s->type, 5e-7, 4e-3));
     ops_free(&gate);
     ops_free(&up);
     ops_free(&dy);
@@ -62,7 +66,8 @@ static void run_extremes(struct ops_run *run, const void *context)
     for (int i = 0; i < COUNT; i++) {
         up.fast[i] = 1.0f;
     }
-    run->backend->op->swiglu_forward(run->backend, y.fast, gates, up.fast, 1, COUNT, COUNT);
+    run->backend->op->swiglu_forward(run->backend, y.fast, gates, up.fast, 1, COUNT, COUNT,
+                                     DTYPE_FP32);
     for (int i = 0; i < COUNT; i++) {
         const double g = (double)gates[i];
         assert_true(fabs((double)y.fast[i] - (g > 0 ? g : 0.0)) <= 1e-30 + 1e-6 * (g > 0 ? g : 0));
@@ -75,7 +80,10 @@ static void forward_agrees_with_the_reference(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        ops_walk(run_forward, &shapes[i]);
+        struct shape shape = shapes[i];
+        ops_walk(run_forward, &shape);
+        shape.type = DTYPE_BF16;
+        ops_walk(run_forward, &shape);
     }
 }
 
@@ -83,7 +91,10 @@ static void backward_agrees_with_the_reference(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        ops_walk(run_backward, &shapes[i]);
+        struct shape shape = shapes[i];
+        ops_walk(run_backward, &shape);
+        shape.type = DTYPE_BF16;
+        ops_walk(run_backward, &shape);
     }
 }
 

@@ -5,9 +5,11 @@
 #define STEPS 20
 
 /* The digest of every loss, gradient and final tensor of 20 steps of llama-9m with a merge. */
-static void train(struct digest *out, int64_t r, int threads)
+static void train(struct digest *out, int64_t r, enum dtype dtype, int threads)
 {
     struct learner_options options = fixture_llama_9m(METHOD_NAME_REMORA, r);
+    options.dtype = dtype;
+    options.rounding = COMPUTE_ROUNDING_STOCHASTIC;
     options.method.merge_every = 8;
     struct learner_fixture fixture = fixture_open(&options, threads);
     const int64_t count = options.micro * (options.sequence_length + 1);
@@ -33,17 +35,18 @@ static void train(struct digest *out, int64_t r, int threads)
     fixture_close(&fixture);
 }
 
-static void check(int64_t r)
+static void check(int64_t r, enum dtype dtype)
 {
     static const int threads[] = {2, 3, 8};
     struct digest one;
 
-    train(&one, r, 1);
+    train(&one, r, dtype, 1);
     for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
         struct digest many;
-        train(&many, r, threads[i]);
+        train(&many, r, dtype, threads[i]);
         if (!digest_equal(&one, &many)) {
-            fail_msg("r %lld: %d threads give other bits than one", (long long)r, threads[i]);
+            fail_msg("r %lld, %s: %d threads give other bits than one", (long long)r,
+                     dtype_name(dtype), threads[i]);
         }
     }
 }
@@ -51,13 +54,19 @@ static void check(int64_t r)
 static void threads_do_not_change_a_bit_with_r_8(void **state)
 {
     (void)state;
-    check(8);
+    check(8, DTYPE_FP32);
 }
 
 static void threads_do_not_change_a_bit_with_r_20(void **state)
 {
     (void)state;
-    check(20);
+    check(20, DTYPE_FP32);
+}
+
+static void threads_do_not_change_a_bit_in_bf16(void **state)
+{
+    (void)state;
+    check(20, DTYPE_BF16);
 }
 
 /* The digest of everything that six steps over a merge or two give. */
@@ -110,6 +119,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit_with_r_8),
         cmocka_unit_test(threads_do_not_change_a_bit_with_r_20),
         cmocka_unit_test(threads_do_not_change_a_bit_of_any_method),
+        cmocka_unit_test(threads_do_not_change_a_bit_in_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,6 +230,44 @@ static void a_prepare_spec_is_read(void **state)
 }
 
 /* A word that the schema lists and train_spec.c lacks would be an assertion in the worker. */
+/* As an imported Llama 3 has it; what is left out is what most models have. */
+static void shapes_of_imported_models_are_read(void **state)
+{
+    (void)state;
+    static const char *const overrides[] = {
+        "model={tokenizer: /t, config: {hidden_size: 64, intermediate_size: 96,"
+        " num_hidden_layers: 2, num_attention_heads: 8, num_key_value_heads: 2, head_dim: 16,"
+        " tie_word_embeddings: true, rope_theta: 500000.0, rope_scaling: {rope_type: llama3,"
+        " factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0,"
+        " original_max_position_embeddings: 8192}}}",
+        NULL};
+    static const char *const plain[] = {
+        "model={tokenizer: /t, config: {hidden_size: 64, intermediate_size: 96,"
+        " num_hidden_layers: 2, num_attention_heads: 8}}",
+        NULL};
+    struct train_spec t;
+    struct error err = {0};
+
+    json_t *spec = valid(SPEC_SMALLEST_YAML, overrides);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_int_equal(t.model.num_key_value_heads, 2);
+    assert_int_equal(t.model.head_dim, 16);
+    assert_true(t.model.tie_word_embeddings);
+    assert_true(t.model.rope_theta == 500000.0);
+    assert_true(t.model.rope_scaling.factor == 32.0);
+    assert_true(t.model.rope_scaling.low_freq_factor == 1.0);
+    assert_true(t.model.rope_scaling.high_freq_factor == 4.0);
+    assert_int_equal(t.model.rope_scaling.original_max_position_embeddings, 8192);
+    json_decref(spec);
+    spec = valid(SPEC_SMALLEST_YAML, plain);
+    assert_ok(train_spec_read(&t, spec, &err), &err);
+    assert_int_equal(t.model.num_key_value_heads, 0);
+    assert_int_equal(t.model.head_dim, 0);
+    assert_false(t.model.tie_word_embeddings);
+    assert_true(t.model.rope_scaling.factor == 0.0);
+    json_decref(spec);
+}
+
 static void every_word_of_the_schema_is_read(void **state)
 {
     (void)state;
@@ -266,6 +304,13 @@ static void every_word_of_the_schema_is_read(void **state)
         {"launch.overlap=off", NULL},
         {"launch.overlap=poll", NULL},
         {"launch.overlap=thread", NULL},
+        {"compute.dtype=bf16", NULL},
+        {"compute.recompute=none", NULL},
+        {"compute.recompute=attention", NULL},
+        {"compute.recompute=layer", NULL},
+        {"compute.rounding=auto", NULL},
+        {"compute.rounding=nearest", NULL},
+        {"compute.rounding=stochastic", NULL},
         {"data.train[0]={files: /a, format: auto}", NULL},
         {"data.train[0]={files: /a, format: medline}", NULL},
         {"data.train[0]={files: /a, format: jsonl}", NULL},
@@ -302,7 +347,11 @@ static void every_word_of_the_schema_is_read(void **state)
     }
     assert_int_equal(json_array_size(json_object_get(json_object_get(defs, "format"), "enum")), 4);
     assert_int_equal(json_array_size(backend), 2);
-    assert_int_equal(json_array_size(dtype), 2);
+    assert_int_equal(json_array_size(dtype), 3);
+    assert_int_equal(
+        json_array_size(json_object_get(json_object_get(compute, "recompute"), "enum")), 3);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(compute, "rounding"), "enum")),
+                     3);
 }
 
 static void steps_come_from_tokens_and_epochs(void **state)
@@ -420,6 +469,7 @@ int main(void)
         cmocka_unit_test(files_and_a_config_are_read),
         cmocka_unit_test(every_field_of_the_methods_is_read),
         cmocka_unit_test(a_prepare_spec_is_read),
+        cmocka_unit_test(shapes_of_imported_models_are_read),
         cmocka_unit_test(every_word_of_the_schema_is_read),
         cmocka_unit_test(steps_come_from_tokens_and_epochs),
         cmocka_unit_test(steps_without_cycles_are_whole),

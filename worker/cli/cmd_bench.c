@@ -1,84 +1,13 @@
 /*
  * remora-worker bench — how fast this machine is at what training consists of.
  */
-#include <inttypes.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "proto/base/json.h"
-#include "proto/base/limits.h"
-#include "proto/base/rng.h"
-#include "proto/base/sys.h"
+#include "worker/cli/bench.h"
 #include "worker/cli/commands.h"
-#include "worker/ops/backend.h"
 
-/* Large enough for the kernels' full speed, small enough for a product in milliseconds. */
-#define BENCH_SIDE 512
-
-struct bench_gemm {
-    struct backend *backend;
-    float *a, *b, *c;
-};
-
-static size_t matrix_bytes(void)
-{
-    return (size_t)BENCH_SIDE * BENCH_SIDE * sizeof(float);
-}
-
-static enum status bench_gemm_init(struct bench_gemm *bench, int threads, struct error *err)
-{
-    enum status status = backend_cpu_create(&bench->backend, threads, err);
-    float **const matrices[] = {&bench->a, &bench->b, &bench->c};
-
-    for (size_t i = 0; i < 3 && !status; i++) {
-        void *memory = NULL;
-        status = backend_allocate(bench->backend, &memory, matrix_bytes(), err);
-        *matrices[i] = memory;
-    }
-    for (int64_t i = 0; i < BENCH_SIDE * BENCH_SIDE && !status; i++) {
-        uint64_t stream = rng_stream(RNG_PURPOSE_TEST, 0, 0);
-        bench->a[i] = (float)rng_uniform(1, stream, (uint64_t)i);
-        bench->b[i] = (float)rng_uniform(2, stream, (uint64_t)i);
-    }
-    return status;
-}
-
-static void bench_gemm_deinit(struct bench_gemm *bench)
-{
-    if (bench->backend == NULL) {
-        return;
-    }
-    backend_release(bench->backend, bench->a, matrix_bytes());
-    backend_release(bench->backend, bench->b, matrix_bytes());
-    backend_release(bench->backend, bench->c, matrix_bytes());
-    backend_destroy(bench->backend);
-}
-
-/* Products a bᵀ for that many seconds; the rate of all of them, in GFLOP/s. */
-static enum status bench_gemm_run(struct bench_gemm *bench, double seconds, double *gflops,
-                                  int64_t *products, struct error *err)
-{
-    const struct gemm_shape shape = {
-        .m = BENCH_SIDE, .n = BENCH_SIDE, .k = BENCH_SIDE, .transpose_b = true};
-    const double flops = 2.0 * BENCH_SIDE * BENCH_SIDE * (double)BENCH_SIDE;
-    int64_t start_ns = 0;
-    int64_t now_ns = 0;
-
-    /* The first product prepares the kernel and is not counted. */
-    bench->backend->op->gemm(bench->backend, bench->c, bench->a, bench->b, &shape);
-    start_ns = sys_monotonic_ns();
-    *products = 0;
-    do {
-        bench->backend->op->gemm(bench->backend, bench->c, bench->a, bench->b, &shape);
-        *products += 1;
-        now_ns = sys_monotonic_ns();
-    } while ((double)(now_ns - start_ns) < seconds * 1e9);
-    *gflops = flops * (double)*products / (double)(now_ns - start_ns);
-    return backend_finish(bench->backend, err);
-}
-
-static int core_count(void)
+int bench_core_count(void)
 {
     cpu_set_t set;
 
@@ -89,80 +18,52 @@ static int core_count(void)
     return CPU_COUNT(&set);
 }
 
-static enum status print_gemm(const struct bench_gemm *bench, double gflops, int64_t products,
-                              bool as_json, struct error *err)
-{
-    struct bytes text = {0};
-    json_t *object = NULL;
-    enum status status = STATUS_OK;
-
-    if (!as_json) {
-        (void)printf("gemm fp32 %dx%dx%d: %.0f GFLOP/s on %d threads (%s, %s), %" PRId64
-                     " products\n",
-                     BENCH_SIDE, BENCH_SIDE, BENCH_SIDE, gflops, bench->backend->threads,
-                     bench->backend->isa, bench->backend->gemm_library, products);
-        return STATUS_OK;
-    }
-    object = json_pack("{s:I, s:i, s:s, s:s, s:I}", "gflops", (json_int_t)gflops, "threads",
-                       bench->backend->threads, "isa", bench->backend->isa, "library",
-                       bench->backend->gemm_library, "products", (json_int_t)products);
-    json_canonical(&text, object);
-    status = bytes_status(&text, "result", err);
-    if (!status) {
-        (void)printf("%s\n", text.data);
-    }
-    json_decref(object);
-    bytes_deinit(&text);
-    return status;
-}
-
 static enum status run_bench(const struct command_line *line, int *exit_code, struct error *err)
 {
-    struct bench_gemm bench = {0};
-    long long seconds = 0;
-    long long threads = 0;
-    double gflops = 0.0;
-    int64_t products = 0;
-    enum status status = STATUS_OK;
-
     (void)exit_code;
-    if (strcmp(command_argument(line, 0), "gemm") != 0) {
-        status = error_set(err, STATUS_INVALID, "no benchmark '%s'", command_argument(line, 0));
-        error_set_hint(err, "there is: gemm");
-        return status;
+    if (command_argument_count(line) == 0) {
+        return bench_model(line, err);
     }
-    status = command_int(line, "seconds", 1, 3600, 1, &seconds, err);
-    if (!status) {
-        status = command_int(line, "threads", 1, THREADS_PER_RANK_MAX, core_count(), &threads, err);
+    if (strcmp(command_argument(line, 0), "gemm") == 0) {
+        return bench_gemm(line, err);
     }
-    if (!status) {
-        status = bench_gemm_init(&bench, (int)threads, err);
-    }
-    if (!status) {
-        status = bench_gemm_run(&bench, (double)seconds, &gflops, &products, err);
-    }
-    if (!status) {
-        status = print_gemm(&bench, gflops, products, command_flag(line, "json"), err);
-    }
-    bench_gemm_deinit(&bench);
+    enum status status =
+        error_set(err, STATUS_INVALID, "no benchmark '%s'", command_argument(line, 0));
+    error_set_hint(err, "there is: gemm; without a name, steps of a model are measured");
     return status;
 }
 
 static const struct command_option options[] = {
-    {.name = "seconds", .value = "N", .help = "measure that long (1)"},
+    {.name = "model", .value = "PRESET", .help = "model (llama-250m)"},
+    {.name = "method",
+     .value = "NAME",
+     .help = "a method of job specs, or frozen: the measure of adapters (mora)"},
+    {.name = "r", .value = "N", .help = "rank, or parameter budget, of adapters (128)"},
+    {.name = "operator",
+     .value = "NAME",
+     .help = "of mora and remora: sharing, truncation, decoupling or rotation (sharing)"},
+    {.name = "dtype", .value = "NAME", .help = "operands of products: auto, bf16 or fp32 (auto)"},
+    {.name = "micro", .value = "N", .help = "sequences of a step (8)"},
+    {.name = "sequence-length", .value = "N", .help = "tokens of a sequence (512)"},
+    {.name = "vocabulary", .value = "N", .help = "pieces of the vocabulary (32000)"},
+    {.name = "recompute", .value = "NAME", .help = "none, attention or layer (none)"},
+    {.name = "backend", .value = "NAME", .help = "cpu (cpu)"},
+    {.name = "steps", .value = "N", .help = "steps to measure, of which the best counts (3)"},
     {.name = "threads", .value = "N", .help = "threads (all cores that this process may use)"},
+    {.name = "seconds", .value = "N", .help = "gemm: measure that long (1)"},
     {.name = "json", .help = "print one JSON object"},
 };
 
 const struct command command_bench = {
     .name = "bench",
-    .usage = "gemm [options]",
-    .summary = "measures this machine: fp32 matrix products",
-    .examples = "  remora-worker bench gemm\n"
+    .usage = "[gemm] [options]",
+    .summary = "measures training steps against what this machine can multiply",
+    .examples = "  remora-worker bench --model llama-250m --method mora --r 128\n"
+                "  remora-worker bench --method frozen --dtype fp32 --json\n"
                 "  remora-worker bench gemm --seconds 5 --threads 1 --json\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
-    .argument_min = 1,
+    .argument_min = 0,
     .argument_max = 1,
     .run = run_bench,
 };

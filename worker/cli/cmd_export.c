@@ -34,6 +34,8 @@ static enum status load_learner(struct export *export, struct error *err)
 
     enum status status = snapshot_options(&learner_options, meta, err);
     if (!status) {
+        learner_options.purpose = LEARNER_PURPOSE_STATE;
+        learner_options.memory_limit_bytes = memory_available_bytes();
         status = backend_cpu_create(&export->backend, 1, err);
     }
     if (!status) {

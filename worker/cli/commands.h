@@ -15,7 +15,8 @@
  X(spectrum)               \
  X(synth)                  \
  X(bigram)                 \
- X(bench)
+ X(bench)                  \
+ X(plan)
 
 #define X(name) extern const struct command command_##name;
 WORKER_COMMANDS(X)

@@ -42,6 +42,15 @@ static double initializer_range(const json_t *meta)
     return json_get_real(config, "initializer_range", 0.02);
 }
 
+static json_t *rope_scaling(const struct model_config *config)
+{
+    return json_pack("{s:s, s:f, s:f, s:f, s:I}", "rope_type", "llama3", "factor",
+                     config->rope_scaling.factor, "low_freq_factor",
+                     config->rope_scaling.low_freq_factor, "high_freq_factor",
+                     config->rope_scaling.high_freq_factor, "original_max_position_embeddings",
+                     (json_int_t)config->rope_scaling.original_max_position_embeddings);
+}
+
 /* The keys of transformers' LlamaConfig. */
 static enum status write_config(const struct hf_export *what, int64_t eos_id, struct error *err)
 {
@@ -61,6 +70,9 @@ static enum status write_config(const struct hf_export *what, int64_t eos_id, st
                              "attention_bias", 0, "mlp_bias", 0, "torch_dtype", "float32",
                              "use_cache", 1, "initializer_range", initializer_range(what->meta));
 
+    if (shape != NULL && config->rope_scaling.factor != 0.0) {
+        (void)json_object_set_new(shape, "rope_scaling", rope_scaling(config));
+    }
     if (shape != NULL && eos_id >= 0) {
         /* Documents were separated by EOS alone, so that is what a text begins after. */
         (void)json_object_set_new(shape, "eos_token_id", json_integer((json_int_t)eos_id));

@@ -127,6 +127,18 @@ static enum status reset_moments(struct method *method, struct adamw *adamw,
 
 /* ---- Ranks ---- */
 
+/* [d,p] = an update [d,k] times omega [k,p] */
+static struct gemm_shape sketch_product(const struct method *method, enum linear linear)
+{
+    const int64_t d = linear_rows(method->config, linear);
+    const int64_t k = linear_columns(method->config, linear);
+
+    return (struct gemm_shape){.m = d,
+                               .n = rank_sketch_columns(d, k),
+                               .k = k,
+                               .accumulate = method->type->rewrites_base(method)};
+}
+
 /* Adds the present cycle's update to the sketch of all of them, or where W0 stays and nothing is
  * forgotten, sketches all of them; then estimates the rank. */
 static enum status estimate_rank(struct method *method, enum linear linear,
@@ -134,21 +146,18 @@ static enum status estimate_rank(struct method *method, enum linear linear,
 {
     struct backend *backend = method->backend;
     const int64_t layer = method_probed_layer(method);
-    const bool rewrites = method->type->rewrites_base(method);
-    const int64_t d = linear_rows(method->config, linear);
-    const int64_t k = linear_columns(method->config, linear);
-    const int64_t p = rank_sketch_columns(d, k);
-    const struct gemm_shape shape = {.m = d, .n = p, .k = k, .accumulate = rewrites};
-    float *sketch =
-        rewrites ? method_tensor(method, layer, linear, METHOD_SLOT_SKETCH)->value : method->sketch;
+    const struct gemm_shape shape = sketch_product(method, linear);
+    float *sketch = shape.accumulate
+                        ? method_tensor(method, layer, linear, METHOD_SLOT_SKETCH)->value
+                        : method->sketch;
 
-    backend->op->zero(backend, method->after, d * k);
+    backend->op->zero(backend, method->after, shape.m * shape.k);
     method->type->write_weight(method, layer, linear, method->after, method->after);
-    draw_normal(method->omega, k * p, method->seed,
+    draw_normal(method->omega, shape.k * shape.n, method->seed,
                 rng_stream(RNG_PURPOSE_SKETCH, (uint32_t)linear, 0));
     backend->op->gemm(backend, sketch, method->after, method->omega, &shape);
-    report->ranks_max[linear] = p;
-    return rank_of_sketch(&report->ranks[linear], sketch, d, p, err);
+    report->ranks_max[linear] = shape.n;
+    return rank_of_sketch(&report->ranks[linear], sketch, shape.m, shape.n, err);
 }
 
 /* ---- Weights ---- */
@@ -213,6 +222,18 @@ static enum status merge_linears(struct method *method, struct merge_report *rep
         }
     }
     return status;
+}
+
+void method_plan_merge(struct method *method)
+{
+    struct backend *backend = method->backend;
+
+    for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
+        if (method_has_cycles(method->spec.name) && method_is_target(method, linear)) {
+            const struct gemm_shape shape = sketch_product(method, linear);
+            backend->op->gemm(backend, method->sketch, method->after, method->omega, &shape);
+        }
+    }
 }
 
 enum status method_merge(struct method *method, struct adamw *adamw, struct merge_report *report,

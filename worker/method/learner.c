@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/checked.h"
 #include "proto/base/sys.h"
@@ -35,10 +36,16 @@ static enum status validate_optimizer(const struct adamw_options *options, struc
 }
 
 enum status learner_options_from_spec(struct learner_options *out, const struct train_spec *spec,
-                                      int64_t vocab_size, struct error *err)
+                                      int64_t vocab_size, bool has_bf16, struct error *err)
 {
+    const bool wants_bf16 = spec->compute.dtype == COMPUTE_DTYPE_BF16 ||
+                            (spec->compute.dtype == COMPUTE_DTYPE_AUTO && has_bf16);
+
     *out = (struct learner_options){
         .method = spec->method,
+        .dtype = wants_bf16 ? DTYPE_BF16 : DTYPE_FP32,
+        .recompute = spec->compute.recompute,
+        .rounding = spec->compute.rounding,
         .optimizer = {.beta1 = spec->optimizer.betas[0],
                       .beta2 = spec->optimizer.betas[1],
                       .eps = spec->optimizer.eps,
@@ -56,10 +63,15 @@ enum status learner_options_from_spec(struct learner_options *out, const struct 
     return status ? status : validate_optimizer(&out->optimizer, err);
 }
 
+static bool has_model(const struct learner *learner)
+{
+    return learner->options.purpose != LEARNER_PURPOSE_STATE;
+}
+
 /* Asks for every tensor of the learner; run twice, see memory_plan.h. */
 static void layout(struct learner *learner)
 {
-    const bool trains = learner->options.purpose == LEARNER_PURPOSE_TRAIN;
+    const bool trains = has_model(learner);
     const int64_t N = learner->options.micro * learner->options.sequence_length;
 
     param_table_layout(&learner->table, &learner->memory, trains);
@@ -78,22 +90,23 @@ static void layout(struct learner *learner)
 static enum status create_parts(struct learner *learner, struct error *err)
 {
     const struct learner_options *options = &learner->options;
-
     const struct param_training training = method_training(&options->method);
 
     enum status status = param_table_init(&learner->table, &options->config, &training, err);
     if (!status) {
-        status = method_create(&learner->method, &options->method, options->seed, &learner->table,
-                               &options->config, learner->backend, err);
+        status = method_create(&learner->method, &options->method, options->seed, options->dtype,
+                               &learner->table, &options->config, learner->backend, err);
     }
     learner->table.shard_rank = options->shard_rank;
     learner->table.shard_world = options->shard_world;
-    if (!status && options->purpose == LEARNER_PURPOSE_TRAIN) {
+    if (!status && has_model(learner)) {
         const struct model_options model_options = {.config = &options->config,
                                                     .table = &learner->table,
                                                     .backend = learner->backend,
                                                     .micro = options->micro,
-                                                    .sequence_length = options->sequence_length};
+                                                    .sequence_length = options->sequence_length,
+                                                    .dtype = options->dtype,
+                                                    .recompute = options->recompute};
         status = model_create(&learner->model, &model_options, err);
         if (!status) {
             method_attach(learner->method, learner->model);
@@ -131,10 +144,91 @@ static enum status validate(const struct learner_options *options, struct error 
     if (!status) {
         status = validate_optimizer(&options->optimizer, err);
     }
-    if (!status && options->purpose == LEARNER_PURPOSE_TRAIN) {
+    if (!status && options->purpose != LEARNER_PURPOSE_STATE) {
         status = validate_batch(options, err);
     }
     return status;
+}
+
+static void plan_step(struct learner *learner, const uint32_t *tokens)
+{
+    struct adamw adamw = learner->adamw; /* a copy: no step is taken */
+
+    learner_zero_grads(learner);
+    (void)learner_loss(learner, tokens, learner->options.micro);
+    (void)learner_forward_backward(learner, tokens, learner->options.micro, 1.0);
+    (void)grad_norm(&learner->table, learner->backend);
+    adamw_step(&adamw, &learner->table, learner->backend, 0.0, 1.0);
+    learner_write_weights(learner);
+}
+
+/* Goes through a step while the backend plans: makes every kernel and reserves its scratch memory,
+ * so that the steps themselves allocate nothing, and counts that. */
+static enum status plan_operations(struct learner *learner, struct error *err)
+{
+    const struct learner_options *options = &learner->options;
+
+    uint32_t *tokens =
+        sys_calloc((size_t)options->micro * ((size_t)options->sequence_length + 1), sizeof *tokens);
+    if (tokens == NULL) {
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a micro-batch of tokens");
+    }
+    memory_plan_note(&learner->memory, MEMORY_KIND_PROGRAM, memory_resident_bytes());
+    backend_plan(learner->backend, true);
+    plan_step(learner, tokens);
+    if (options->method.full_rank_steps > 0) {
+        method_plan_adapters(learner->method, true);
+        plan_step(learner, tokens);
+        method_plan_adapters(learner->method, false);
+    }
+    method_plan_merge(learner->method);
+    backend_plan(learner->backend, false);
+    free(tokens);
+
+    memory_plan_note(&learner->memory, MEMORY_KIND_SCRATCH,
+                     backend_scratch_bytes(learner->backend));
+    enum status status = backend_finish(learner->backend, err);
+    return status ? status : memory_plan_check(&learner->memory, options->memory_limit_bytes, err);
+}
+
+/* True where no number has more digits than a bf16. */
+static bool is_bf16_exact(const float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        if ((bits & 0xFFFF) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void learner_choose_rounding(struct learner *learner)
+{
+    bool is_exact = learner->options.method.name != METHOD_NAME_FULL;
+
+    for (int64_t i = 0; i < learner->table.model_count && is_exact; i++) {
+        const struct param *param = &learner->table.params[i];
+        is_exact = param->role != PARAM_ROLE_LINEAR || is_bf16_exact(param->value, param->elements);
+    }
+    learner->is_stochastic = learner->options.rounding == COMPUTE_ROUNDING_STOCHASTIC ||
+                             (learner->options.rounding == COMPUTE_ROUNDING_AUTO && is_exact);
+    learner->is_stochastic &= learner->options.dtype == DTYPE_BF16;
+}
+
+/* The tensors of a fresh run. */
+static enum status start(struct learner *learner, struct error *err)
+{
+    param_table_initialise(&learner->table, &learner->options.config, learner->backend,
+                           learner->options.seed);
+    enum status status = method_initialise(learner->method, err);
+    if (!status && learner->model != NULL) {
+        model_start(learner->model);
+        learner_choose_rounding(learner);
+        learner_write_weights(learner);
+    }
+    return status ? status : backend_finish(learner->backend, err);
 }
 
 enum status learner_create(struct learner **out, const struct learner_options *options,
@@ -166,15 +260,12 @@ enum status learner_create(struct learner **out, const struct learner_options *o
     }
     layout(learner);
     assert(memory_plan_complete(&learner->memory));
-    param_table_initialise(&learner->table, &learner->options.config, options->seed);
-    status = method_initialise(learner->method, err);
-    if (status) {
-        goto fail;
-    }
     if (learner->model != NULL) {
-        method_write_weights(learner->method);
+        status = plan_operations(learner, err);
     }
-    status = backend_finish(backend, err);
+    if (!status && options->purpose != LEARNER_PURPOSE_PLAN) {
+        status = start(learner, err);
+    }
     if (status) {
         goto fail;
     }
@@ -266,7 +357,18 @@ enum status learner_update(struct learner *learner, double lr, double clip_norm,
 
 void learner_write_weights(struct learner *learner)
 {
-    method_write_weights(learner->method);
+    const struct method_rounding rounding = {.is_stochastic = learner->is_stochastic,
+                                             .seed = learner->options.seed,
+                                             .step = learner->adamw.steps[ADAMW_GROUP_MODEL]};
+
+    method_write_weights(learner->method, &rounding);
+}
+
+enum status learner_start_adapters(struct learner *learner, struct error *err)
+{
+    enum status status = method_initialise(learner->method, err);
+
+    return status ? status : backend_finish(learner->backend, err);
 }
 
 bool learner_merge_due(const struct learner *learner, int64_t step, int64_t steps)

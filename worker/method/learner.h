@@ -26,12 +26,14 @@
  * few enough that the double-precision reference stays affordable (its cost is that of one GEMV per
  * token and weight). */
 #define LEARNER_PROBE_TOKENS_MAX 32
-/* The bound that the probe must meet. */
-#define LEARNER_PROBE_ERROR_MAX 1e-5
+/* The bound that the probe must meet: that of its rounding. */
+#define LEARNER_PROBE_ERROR_MAX      1e-5
+#define LEARNER_PROBE_ERROR_MAX_BF16 3e-2
 
 enum learner_purpose {
     LEARNER_PURPOSE_TRAIN,
-    LEARNER_PURPOSE_STATE /* tensors only: to read a checkpoint and export it */
+    LEARNER_PURPOSE_STATE, /* tensors only: to read a checkpoint and export it */
+    LEARNER_PURPOSE_PLAN   /* as to train, but no tensor is filled: to ask learner_memory() */
 };
 
 struct learner_options {
@@ -44,6 +46,9 @@ struct learner_options {
     int shard_rank;          /* ZeRO-1: this rank has the moments of one of */
     int shard_world;         /* so many shards; 0 and 1: of everything */
     int64_t lanes;           /* whose gradients this rank adds up by pairs: 1 (or 0), 2 or 4 */
+    enum dtype dtype;        /* of operands */
+    enum compute_recompute recompute;
+    enum compute_rounding rounding; /* of effective weights in bf16 */
     enum learner_purpose purpose;
     size_t memory_limit_bytes; /* 0: no limit; see memory_available_bytes() */
 };
@@ -62,10 +67,11 @@ struct learner_tensor {
 
 struct learner;
 
-/* The options that a spec asks for; method, optimizer and config are validated. */
+/* The options that a spec asks for; method, optimizer and config are validated. dtype auto becomes
+ * bf16 where has_bf16. */
 MUST_USE enum status learner_options_from_spec(struct learner_options *out,
                                                const struct train_spec *spec, int64_t vocab_size,
-                                               struct error *err);
+                                               bool has_bf16, struct error *err);
 
 /* Plans, allocates, initialises from the seed and writes the effective weights. */
 MUST_USE enum status learner_create(struct learner **out, const struct learner_options *options,
@@ -111,6 +117,15 @@ void learner_stage_update(struct learner *learner);
 void learner_take_update(struct learner *learner);
 void learner_write_weights(struct learner *learner);
 
+/* rounding auto: stochastic where operands are bf16 and every frozen linear is a bf16 number, for
+ * then updates below half a last place would vanish (they do not where the base has lower bits, by
+ * which they are carried over now and then); else nearest. Chosen when the learner is made, to be
+ * chosen again when a run starts on another base; then part of the state. */
+void learner_choose_rounding(struct learner *learner);
+
+/* The adapters start on the base as it is now: after a run has taken it from elsewhere. */
+MUST_USE enum status learner_start_adapters(struct learner *learner, struct error *err);
+
 /* True when a merge is due after step (1-based) of steps. */
 bool learner_merge_due(const struct learner *learner, int64_t step, int64_t steps);
 
@@ -118,9 +133,9 @@ bool learner_merge_due(const struct learner *learner, int64_t step, int64_t step
  * Merges and writes the effective weights, checking as method_merge does. Then the probe: the first
  * min(count, sequence_length, LEARNER_PROBE_TOKENS_MAX) of tokens go through the side-path
  * reference in double as the state was before the merge, and through the model as it is after it,
- * and their logits must agree to LEARNER_PROBE_ERROR_MAX. count 0 leaves the probe out, for ranks
- * whose rank 0 probes the same bits. STATUS_CORRUPT says what failed; the state is then not to be
- * stored.
+ * and their logits must agree to LEARNER_PROBE_ERROR_MAX (in bf16, to …_BF16). count 0 leaves the
+ * probe out, for ranks whose rank 0 probes the same bits. STATUS_CORRUPT says what failed; the
+ * state is then not to be stored.
  */
 MUST_USE enum status learner_merge(struct learner *learner, const uint32_t *tokens, int64_t count,
                                    struct merge_report *report, struct error *err);
@@ -134,7 +149,8 @@ struct learner_tensor learner_tensor(const struct learner *learner, int64_t inde
 void learner_tensor_slice(const struct learner *learner, int64_t index, int rank, int64_t *first,
                           int64_t *count);
 
-/* {"adam_steps": {"model": n, "adapter": n}, "method": {"cycle": n, "group_kind": "mod_tile"}} */
+/* {"adam_steps": {"model": n, "adapter": n}, "method": {"cycle": n, "group_kind": "mod_tile"},
+ *  "rounding": "nearest"} */
 json_t *learner_state(const struct learner *learner);
 MUST_USE enum status learner_set_state(struct learner *learner, const json_t *state,
                                        struct error *err);

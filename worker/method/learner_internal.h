@@ -17,4 +17,5 @@ struct learner {
     struct method *method;
     struct adamw adamw;
     float *lane_sum[LEARNER_LANE_SUMS_MAX]; /* [grad_floats] of 1 lane, of 2: learner_lanes.c */
+    bool is_stochastic;                     /* the rounding of effective weights */
 };

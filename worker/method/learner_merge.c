@@ -58,11 +58,13 @@ static enum status probe_after(struct probe *probe, struct learner *learner, dou
         reference_sq += probe->reference[i] * probe->reference[i];
     }
     *error_out = reference_sq > 0.0 ? sqrt(difference_sq / reference_sq) : sqrt(difference_sq);
-    if (!(*error_out <= LEARNER_PROBE_ERROR_MAX)) {
+    const double error_max = learner->options.dtype == DTYPE_BF16 ? LEARNER_PROBE_ERROR_MAX_BF16
+                                                                  : LEARNER_PROBE_ERROR_MAX;
+    if (!(*error_out <= error_max)) {
         return error_set(err, STATUS_CORRUPT,
                          "merge: the logits of the probe sequence are %.3g from those of the "
                          "reference before it, and %.0e is allowed",
-                         *error_out, LEARNER_PROBE_ERROR_MAX);
+                         *error_out, error_max);
     }
     return STATUS_OK;
 }
@@ -87,7 +89,7 @@ enum status learner_merge(struct learner *learner, const uint32_t *tokens, int64
         status = method_merge(learner->method, &learner->adamw, report, err);
     }
     if (!status) {
-        method_write_weights(learner->method);
+        learner_write_weights(learner);
         status = probe_after(&probe, learner, &report->probe_error, err);
     }
     probe_deinit(&probe);

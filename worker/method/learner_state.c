@@ -86,7 +86,9 @@ json_t *learner_state(const struct learner *learner)
         (void)json_object_set_new(steps, adamw_group_name(group),
                                   json_integer((json_int_t)learner->adamw.steps[group]));
     }
-    return json_pack("{s:o, s:o}", "adam_steps", steps, "method", method_state(learner->method));
+    return json_pack("{s:o, s:o, s:s}", "adam_steps", steps, "method",
+                     method_state(learner->method), "rounding",
+                     learner->is_stochastic ? "stochastic" : "nearest");
 }
 
 enum status learner_set_state(struct learner *learner, const json_t *state, struct error *err)
@@ -104,6 +106,7 @@ enum status learner_set_state(struct learner *learner, const json_t *state, stru
     enum status status = method_set_state(learner->method, json_object_get(state, "method"), err);
     if (!status) {
         learner->adamw = adamw;
+        learner->is_stochastic = strcmp(json_get_text(state, "rounding", ""), "stochastic") == 0;
     }
     return status;
 }

@@ -30,13 +30,14 @@ enum { SLOT_A, SLOT_B, SLOT_MAGNITUDE };
 
 struct lora {
     struct method base;
-    float scale;     /* s */
-    float *xa;       /* [N, r of all targets of a group]: s X A^T */
-    float *v;        /* the same: s dY diag(c) B */
-    float *scaled_b; /* [d,r] s diag(c) B */
-    float *raw;      /* dora: [d,r] s dY^T (X A^T) */
-    float *y;        /* dora: [N,d] */
-    float *factors;  /* dora: c of every target, each at its method_rows_before() */
+    float scale;    /* s */
+    void *xa;       /* [N, r of all targets of a group] an operand: s X A^T */
+    void *v;        /* the same: s dY diag(c) B */
+    float *scaled;  /* s A of a group's targets, or [d,r] s diag(c) B of one */
+    void *rounded;  /* the same as an operand: itself, or rounded */
+    float *raw;     /* dora: [d,r] s dY^T (X A^T) */
+    float *y;       /* dora: [N,d] */
+    float *factors; /* dora: c of every target, each at its method_rows_before() */
 };
 
 static bool has_magnitude(const struct lora *lora)
@@ -109,7 +110,8 @@ static void lora_layout(struct method *method, struct memory_plan *plan, int64_t
 {
     struct lora *lora = (struct lora *)method;
     const enum memory_kind kind = MEMORY_KIND_WORKSPACE;
-    const int64_t d = method_largest_target(method).d;
+    const struct method_extents extents = method_largest_target(method);
+    const int64_t d = extents.d;
     const int64_t r = method->spec.r;
     const int64_t trained = has_magnitude(lora) ? N : 0;
     int64_t most = 0;
@@ -119,9 +121,13 @@ static void lora_layout(struct method *method, struct memory_plan *plan, int64_t
         const int64_t count = method_group_targets(method, group, targets);
         most = count > most ? count : most;
     }
-    lora->xa = memory_plan_floats(plan, kind, N * most * r);
-    lora->v = memory_plan_floats(plan, kind, N * most * r);
-    lora->scaled_b = memory_plan_floats(plan, kind, d * r);
+    const int64_t scaled = d > most * extents.k ? d : most * extents.k;
+    lora->xa = memory_plan_take(plan, kind, N * most * r, dtype_bytes(method->dtype));
+    lora->v = memory_plan_take(plan, kind, N * most * r, dtype_bytes(method->dtype));
+    lora->scaled = memory_plan_floats(plan, kind, scaled * r);
+    lora->rounded = method->dtype == DTYPE_FP32
+                        ? lora->scaled
+                        : memory_plan_take(plan, kind, scaled * r, dtype_bytes(method->dtype));
     lora->raw = memory_plan_floats(plan, kind, trained > 0 ? d * r : 0);
     lora->y = memory_plan_floats(plan, kind, trained * d);
     lora->factors = memory_plan_floats(
@@ -179,8 +185,8 @@ static void lora_write_weight(struct method *method, int64_t layer, enum linear 
     if (out != base) {
         backend->op->copy(backend, out, base, w0->elements);
     }
-    backend->op->scale_rows(backend, lora->scaled_b, b->value, NULL, lora->scale, d, r);
-    backend->op->gemm(backend, out, lora->scaled_b, a->value, &shape);
+    backend->op->scale_rows(backend, lora->scaled, b->value, NULL, lora->scale, d, r);
+    backend->op->gemm(backend, out, lora->scaled, a->value, &shape);
     if (has_magnitude(lora)) {
         const struct param *m = method_tensor(method, layer, linear, SLOT_MAGNITUDE);
         backend->op->normalise_rows(backend, out,
@@ -197,9 +203,23 @@ static bool lora_rewrites_base(const struct method *method)
 
 /* ---- Gradients ---- */
 
+/* The operand s diag(factor) x[rows,columns] for a product with dY or X; valid until the next. */
+static const void *scale_operand(const struct lora *lora, const float *x, const float *factor,
+                                 int64_t rows, int64_t columns)
+{
+    static const struct bf16_rounding nearest = {.is_stochastic = false};
+    struct backend *backend = lora->base.backend;
+
+    backend->op->scale_rows(backend, lora->scaled, x, factor, lora->scale, rows, columns);
+    if (lora->base.dtype == DTYPE_BF16) {
+        backend->op->round_bf16(backend, lora->rounded, lora->scaled, rows * columns, &nearest);
+    }
+    return lora->rounded;
+}
+
 /* dB += s dY^T (X A^T), its rows scaled by c where there are any. xa is the target's part. */
-static void add_b_grad(const struct lora *lora, const struct param *b, const float *dy,
-                       int64_t dy_stride, const float *xa, int64_t xa_stride, const float *c,
+static void add_b_grad(const struct lora *lora, const struct param *b, const void *dy,
+                       int64_t dy_stride, const void *xa, int64_t xa_stride, const float *c,
                        int64_t N)
 {
     struct backend *backend = lora->base.backend;
@@ -209,7 +229,8 @@ static void add_b_grad(const struct lora *lora, const struct param *b, const flo
                                      .lda = dy_stride,
                                      .ldb = xa_stride,
                                      .transpose_a = true,
-                                     .accumulate = c == NULL};
+                                     .accumulate = c == NULL,
+                                     .operands = lora->base.dtype};
 
     backend->op->gemm(backend, c == NULL ? b->grad : lora->raw, dy, xa, &shape);
     if (c != NULL) {
@@ -218,36 +239,66 @@ static void add_b_grad(const struct lora *lora, const struct param *b, const flo
 }
 
 /* v = s dY diag(c) B */
-static void multiply_by_b(const struct lora *lora, float *v, int64_t v_stride,
-                          const struct param *b, const float *dy, int64_t dy_stride, const float *c,
-                          int64_t N)
+static void multiply_by_b(const struct lora *lora, void *v, int64_t v_stride, const struct param *b,
+                          const void *dy, int64_t dy_stride, const float *c, int64_t N)
 {
     struct backend *backend = lora->base.backend;
-    const struct gemm_shape shape = {
-        .m = N, .n = b->shape[1], .k = b->shape[0], .lda = dy_stride, .ldc = v_stride};
+    const struct gemm_shape shape = {.m = N,
+                                     .n = b->shape[1],
+                                     .k = b->shape[0],
+                                     .lda = dy_stride,
+                                     .ldc = v_stride,
+                                     .operands = lora->base.dtype,
+                                     .result = lora->base.dtype};
+    const void *scaled_b = scale_operand(lora, b->value, c, b->shape[0], b->shape[1]);
 
-    backend->op->scale_rows(backend, lora->scaled_b, b->value, c, lora->scale, b->shape[0],
-                            b->shape[1]);
-    backend->op->gemm(backend, v, dy, lora->scaled_b, &shape);
+    backend->op->gemm(backend, v, dy, scaled_b, &shape);
 }
 
 /* dm, from the outputs that the forward pass had. */
 static void add_magnitude_grad(const struct lora *lora, int64_t layer, enum linear linear,
-                               const float *dy, int64_t dy_stride, const float *x, int64_t N)
+                               const void *dy, int64_t dy_stride, const void *x, int64_t N)
 {
     const struct method *method = &lora->base;
     struct backend *backend = method->backend;
     const struct param *m = method_tensor(method, layer, linear, SLOT_MAGNITUDE);
     const int64_t d = m->shape[0];
-    const struct gemm_shape shape = {
-        .m = N, .n = d, .k = linear_columns(method->config, linear), .transpose_b = true};
+    const struct gemm_shape shape = {.m = N,
+                                     .n = d,
+                                     .k = linear_columns(method->config, linear),
+                                     .transpose_b = true,
+                                     .operands = method->dtype};
 
     backend->op->gemm(backend, lora->y, x, model_weight(method->model, layer, linear), &shape);
-    backend->op->dot_columns(backend, m->grad, dy, lora->y, m->value, N, d, dy_stride);
+    backend->op->dot_columns(backend, m->grad, dy, lora->y, m->value, N, d, dy_stride,
+                             method->dtype);
+}
+
+/* What the targets of one group have in common. */
+static struct gemm_shape product_with_a(const struct method *method, int64_t count, int64_t k,
+                                        int64_t N)
+{
+    return (struct gemm_shape){.m = N,
+                               .n = count * method->spec.r,
+                               .k = k,
+                               .transpose_b = true,
+                               .operands = method->dtype,
+                               .result = method->dtype};
+}
+
+static struct gemm_shape product_for_a(const struct method *method, int64_t count, int64_t k,
+                                       int64_t N)
+{
+    return (struct gemm_shape){.m = count * method->spec.r,
+                               .n = k,
+                               .k = N,
+                               .transpose_a = true,
+                               .accumulate = true,
+                               .operands = method->dtype};
 }
 
 static void lora_group_grad(struct method *method, int64_t layer, enum linear_group group,
-                            const float *dy, const float *x, int64_t N)
+                            const void *dy, const void *x, int64_t N)
 {
     const struct lora *lora = (const struct lora *)method;
     struct backend *backend = method->backend;
@@ -257,22 +308,23 @@ static void lora_group_grad(struct method *method, int64_t layer, enum linear_gr
     const int64_t k = linear_group_columns(method->config, group);
     const int64_t r = method->spec.r;
     const struct param *a = method_tensor(method, layer, targets[0], SLOT_A); /* all of them */
-    const struct gemm_shape xa_shape = {.m = N, .n = count * r, .k = k, .transpose_b = true};
-    const struct gemm_shape da_shape = {
-        .m = count * r, .n = k, .k = N, .transpose_a = true, .accumulate = true};
+    const struct gemm_shape xa_shape = product_with_a(method, count, k, N);
+    const struct gemm_shape da_shape = product_for_a(method, count, k, N);
 
-    backend->op->gemm(backend, lora->xa, x, a->value, &xa_shape);
-    backend->op->scale(backend, lora->xa, lora->scale, N * count * r);
+    backend->op->gemm(backend, lora->xa, x, scale_operand(lora, a->value, NULL, count * r, k),
+                      &xa_shape);
     for (int64_t i = 0; i < count; i++) {
         const enum linear linear = targets[i];
         const struct param *b = method_tensor(method, layer, linear, SLOT_B);
         const float *c =
             has_magnitude(lora) ? lora->factors + method_rows_before(method, layer, linear) : NULL;
-        const float *dy_i = dy + method_row_offset(method, linear);
+        const void *dy_i = dtype_at(dy, method_row_offset(method, linear), method->dtype);
 
-        add_b_grad(lora, b, dy_i, stride, lora->xa + i * r, count * r, c, N);
+        add_b_grad(lora, b, dy_i, stride, dtype_at(lora->xa, i * r, method->dtype), count * r, c,
+                   N);
         if (a->grad != NULL) {
-            multiply_by_b(lora, lora->v + i * r, count * r, b, dy_i, stride, c, N);
+            multiply_by_b(lora, dtype_at_mut(lora->v, i * r, method->dtype), count * r, b, dy_i,
+                          stride, c, N);
         }
         if (c != NULL) {
             add_magnitude_grad(lora, layer, linear, dy_i, stride, x, N);
@@ -280,6 +332,51 @@ static void lora_group_grad(struct method *method, int64_t layer, enum linear_gr
     }
     if (a->grad != NULL) {
         backend->op->gemm(backend, a->grad, lora->v, x, &da_shape);
+    }
+}
+
+/* X A^T and dA of the group, dY B and dB of each of its targets. (dora's dm takes none: it is a sum
+ * over what the forward pass has computed, though we compute that again.) */
+static void lora_products(const struct method *method, int64_t N, struct cost *cost)
+{
+    for (enum linear_group group = 0; group < LINEAR_GROUP_COUNT; group++) {
+        enum linear targets[LINEAR_COUNT];
+        const int64_t count = method_group_targets(method, group, targets);
+        const int64_t k = linear_group_columns(method->config, group);
+        struct cost_product product = {.name = "adapters X A'",
+                                       .batch = 1,
+                                       .count = (double)method->config->num_hidden_layers,
+                                       .needed = 1.0};
+        if (count == 0) {
+            continue;
+        }
+        product.shape = product_with_a(method, count, k, N);
+        cost_add(cost, &product);
+        if (!method->spec.freeze_a) {
+            product.name = "adapters dA";
+            product.shape = product_for_a(method, count, k, N);
+            cost_add(cost, &product);
+        }
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t d = linear_rows(method->config, targets[i]);
+            product.name = "adapters dB";
+            product.shape = (struct gemm_shape){.m = d,
+                                                .n = method->spec.r,
+                                                .k = N,
+                                                .transpose_a = true,
+                                                .accumulate = true,
+                                                .operands = method->dtype};
+            cost_add(cost, &product);
+            product.name = "adapters dY B";
+            product.shape = (struct gemm_shape){.m = N,
+                                                .n = method->spec.r,
+                                                .k = d,
+                                                .operands = method->dtype,
+                                                .result = method->dtype};
+            if (!method->spec.freeze_a) {
+                cost_add(cost, &product);
+            }
+        }
     }
 }
 
@@ -345,6 +442,7 @@ const struct method_type method_lora = {
     .layout = lora_layout,
     .restart = lora_restart,
     .group_grad = lora_group_grad,
+    .products = lora_products,
     .write_weight = lora_write_weight,
     .side_ref = lora_side_ref,
     .rewrites_base = lora_rewrites_base,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/json.h"
+#include "proto/base/rng.h"
 #include "proto/base/sys.h"
 #include "worker/method/method_internal.h"
 #include "worker/method/rank.h"
@@ -244,8 +245,9 @@ static enum status refuse(struct error *err, const char *field, int64_t value)
 }
 
 enum status method_create(struct method **out, const struct method_spec *spec, uint64_t seed,
-                          struct param_table *table, const struct model_config *config,
-                          struct backend *backend, struct error *err)
+                          enum dtype dtype, struct param_table *table,
+                          const struct model_config *config, struct backend *backend,
+                          struct error *err)
 {
     const struct method_type *type = type_of(spec->name);
     struct method *method = NULL;
@@ -263,6 +265,7 @@ enum status method_create(struct method **out, const struct method_spec *spec, u
     method->type = type;
     method->spec = *spec;
     method->seed = seed;
+    method->dtype = dtype;
     method->config = config;
     method->table = table;
     method->backend = backend;
@@ -337,8 +340,8 @@ enum status method_initialise(struct method *method, struct error *err)
 
 /* ---- In training ---- */
 
-static void group_grad(void *context, int64_t layer, enum linear_group group, const float *dy,
-                       const float *x, int64_t N)
+static void group_grad(void *context, int64_t layer, enum linear_group group, const void *dy,
+                       const void *x, int64_t N)
 {
     struct method *method = context;
     enum linear targets[LINEAR_COUNT];
@@ -348,6 +351,13 @@ static void group_grad(void *context, int64_t layer, enum linear_group group, co
     } else if (method_group_targets(method, group, targets) > 0) {
         method->type->group_grad(method, layer, group, dy, x, N);
     }
+}
+
+void method_plan_adapters(struct method *method, bool are_active)
+{
+    assert(method->spec.full_rank_steps > 0 && method->cycle == (are_active ? 0 : 1));
+    method->cycle = are_active ? 1 : 0;
+    param_table_set_phase(method->table, are_active ? PARAM_PHASE_MAIN : PARAM_PHASE_FULL_RANK);
 }
 
 void method_attach(struct method *method, struct model *model)
@@ -361,28 +371,68 @@ const char *method_describe(const struct method *method)
     return method->description;
 }
 
+/* Whether something is added to W0 now. */
+static bool has_update(const struct method *method, enum linear linear)
+{
+    return method_is_target(method, linear) && !method_is_full_rank(method);
+}
+
 void method_write_linear(struct method *method, int64_t layer, enum linear linear, float *out)
 {
     const struct param *w0 = param_table_linear(method->table, layer, linear);
 
-    if (method_is_target(method, linear) && !method_is_full_rank(method)) {
+    if (has_update(method, linear)) {
         method->type->write_weight(method, layer, linear, out, w0->value);
     } else if (out != w0->value) {
         method->backend->op->copy(method->backend, out, w0->value, w0->elements);
     }
 }
 
-void method_write_weights(struct method *method)
+/* The draws of one tensor at one step. */
+static struct bf16_rounding rounding_of(const struct method *method, const struct param *param,
+                                        const struct method_rounding *rounding)
 {
+    const uint64_t step = (uint64_t)rounding->step;
+    const uint32_t index = (uint32_t)(param - method->table->params);
+
+    /* A stream has room for 28 bits of the step; the others go with the seed. */
+    return (struct bf16_rounding){
+        .is_stochastic = rounding->is_stochastic,
+        .seed = rounding->seed ^ (step >> 28 << 32),
+        .stream = rng_stream(RNG_PURPOSE_ROUNDING, index, (uint32_t)(step & 0xFFFFFFF)),
+    };
+}
+
+/* What nothing is added to is rounded as it lies. */
+static void write_weight(struct method *method, int64_t layer, enum linear linear,
+                         const struct method_rounding *rounding)
+{
+    const struct param *w0 = param_table_linear(method->table, layer, linear);
+    const struct bf16_rounding draws = rounding_of(method, w0, rounding);
+    const bool is_copied = method->dtype == DTYPE_FP32 || has_update(method, linear);
+    float *weight = is_copied ? model_weight_buffer(method->model, layer, linear) : w0->value;
+
+    if (is_copied) {
+        method_write_linear(method, layer, linear, weight);
+    }
+    model_take_weight(method->model, layer, linear, weight, &draws);
+}
+
+void method_write_weights(struct method *method, const struct method_rounding *rounding)
+{
+    const struct param *head = param_table_head(method->table);
+    const struct bf16_rounding draws = rounding_of(method, head, rounding);
+
     assert(method->model != NULL);
     for (int64_t layer = 0; layer < method->config->num_hidden_layers; layer++) {
         for (enum linear linear = 0; linear < LINEAR_COUNT; linear++) {
-            if (!param_table_linear(method->table, layer, linear)->is_effective) {
-                method_write_linear(method, layer, linear,
-                                    model_weight(method->model, layer, linear));
+            if (method->dtype != DTYPE_FP32 ||
+                !param_table_linear(method->table, layer, linear)->is_effective) {
+                write_weight(method, layer, linear, rounding);
             }
         }
     }
+    model_take_head(method->model, &draws);
 }
 
 void method_merged_weight(struct method *method, int64_t layer, enum linear linear, float *out)
@@ -395,7 +445,7 @@ static enum status side_ref(void *context, double *y, const double *x, int64_t l
 {
     struct method *method = context;
 
-    if (!method_is_target(method, linear) || method_is_full_rank(method)) {
+    if (!has_update(method, linear)) {
         return STATUS_OK;
     }
     return method->type->side_ref(method, y, x, layer, linear, T, err);

@@ -57,9 +57,10 @@ struct method;
 struct param_training method_training(const struct method_spec *spec);
 
 /* Adds the method's tensors to the table, which has the model's and is not laid out yet. Whatever
- * is drawn is a function of seed, cycle, tensor and element. */
+ * is drawn is a function of seed, cycle, tensor and element. dtype is that of the model's operands.
+ */
 MUST_USE enum status method_create(struct method **out, const struct method_spec *spec,
-                                   uint64_t seed, struct param_table *table,
+                                   uint64_t seed, enum dtype dtype, struct param_table *table,
                                    const struct model_config *config, struct backend *backend,
                                    struct error *err);
 void method_destroy(struct method *method); /* NULL is fine */
@@ -78,8 +79,19 @@ MUST_USE enum status method_initialise(struct method *method, struct error *err)
  * is the method's. */
 const char *method_describe(const struct method *method);
 
+/*
+ * How effective weights become operands in bf16. Stochastic rounding draws from (seed, step, index
+ * of the tensor, element), so that the weights of a step are the same whoever writes them, and
+ * when: after a merge or a resume as before.
+ */
+struct method_rounding {
+    bool is_stochastic;
+    uint64_t seed;
+    int64_t step; /* optimizer steps so far */
+};
+
 /* Writes every effective weight. After each optimizer step, and after state was loaded. */
-void method_write_weights(struct method *method);
+void method_write_weights(struct method *method, const struct method_rounding *rounding);
 
 /* The weight [d, k] that a linear has in an export: W0 with all that was learnt. */
 void method_merged_weight(struct method *method, int64_t layer, enum linear linear, float *out);
@@ -101,6 +113,14 @@ bool method_merge_due(const struct method *method, int64_t u, int64_t N);
  */
 MUST_USE enum status method_merge(struct method *method, struct adamw *adamw,
                                   struct merge_report *report, struct error *err);
+
+/*
+ * While the backend plans: method_plan_merge asks it for what merges will, and method_plan_adapters
+ * lets a run that begins with full-rank steps look as if they were over, until it is called again
+ * with false.
+ */
+void method_plan_merge(struct method *method);
+void method_plan_adapters(struct method *method, bool are_active);
 
 /* The scalar state (cycle, group kind), for a checkpoint's meta; a new reference, or NULL when
  * memory is out. Setting it changes which tensors are trainable: before the tensors are read. */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "worker/method/cost.h"
 #include "worker/method/method.h"
 
 /* Tensors of a target: A, B, m; or M and one S per group kind; and the sketch of its updates. */
@@ -28,7 +29,9 @@ struct method_type {
                            struct error *err);
     /* Gradients of a group with targets. */
     void (*group_grad)(struct method *method, int64_t layer, enum linear_group group,
-                       const float *dy, const float *x, int64_t N);
+                       const void *dy, const void *x, int64_t N);
+    /* Adds the products that gradients take in a micro-batch of N tokens. */
+    void (*products)(const struct method *method, int64_t N, struct cost *cost);
     /* The effective weight of a target with base [d,k] for W0. out may be base itself. */
     void (*write_weight)(struct method *method, int64_t layer, enum linear linear, float *out,
                          const float *base);
@@ -53,6 +56,7 @@ struct method {
     const struct model_config *config;
     struct param_table *table;
     struct backend *backend;
+    enum dtype dtype;    /* of dy and x in group_grad */
     struct model *model; /* NULL until attached */
     int64_t cycle;       /* merges so far */
     int64_t *tensors;    /* [layers][LINEAR_COUNT][METHOD_SLOTS] indices in the table */
@@ -116,5 +120,5 @@ int64_t method_probed_layer(const struct method *method);
 void method_write_linear(struct method *method, int64_t layer, enum linear linear, float *out);
 
 /* dW[d,k] += dY^T X for all linears of a group. */
-void method_full_grad(struct method *method, int64_t layer, enum linear_group group,
-                      const float *dy, const float *x, int64_t N);
+void method_full_grad(struct method *method, int64_t layer, enum linear_group group, const void *dy,
+                      const void *x, int64_t N);

@@ -151,6 +151,7 @@ const struct method_type method_mora = {
     .prepare = mora_prepare,
     .restart = mora_restart,
     .group_grad = mora_group_grad,
+    .products = mora_products,
     .write_weight = mora_write_weight,
     .side_ref = mora_side_ref,
     .rewrites_base = mora_rewrites_base,

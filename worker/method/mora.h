@@ -21,8 +21,8 @@ struct mora {
     const struct mora_kind *kinds[MORA_KINDS_MAX]; /* in the order of W_eff's terms and of cycles */
     int64_t kind_count;
     int64_t r_hat[LINEAR_COUNT];
-    float *z;              /* comp(X) of a run of targets */
-    float *u;              /* their decomp^T(dY), side by side */
+    void *z;               /* comp(X) of a run of targets, an operand */
+    void *u;               /* their decomp^T(dY), side by side, operands as well */
     int32_t *column_order; /* permuted: of every target, at its method_columns_before() */
     int32_t *row_order;    /* at its method_rows_before() */
     float *cosine;         /* rotation: of every linear, one behind the other */
@@ -54,8 +54,9 @@ void mora_layout(struct method *method, struct memory_plan *plan, int64_t N);
 /* Draws the permutations of the present cycle, where groups are permuted. */
 void mora_prepare(struct method *method, int64_t layer, enum linear linear);
 
-void mora_group_grad(struct method *method, int64_t layer, enum linear_group group, const float *dy,
-                     const float *x, int64_t N);
+void mora_group_grad(struct method *method, int64_t layer, enum linear_group group, const void *dy,
+                     const void *x, int64_t N);
+void mora_products(const struct method *method, int64_t N, struct cost *cost);
 void mora_write_weight(struct method *method, int64_t layer, enum linear linear, float *out,
                        const float *base);
 enum status mora_side_ref(struct method *method, double *y, const double *x, int64_t layer,

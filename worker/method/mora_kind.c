@@ -211,8 +211,8 @@ void mora_layout(struct method *method, struct memory_plan *plan, int64_t N)
     int64_t u = 0;
 
     count_workspace(mora, &z, &u);
-    mora->z = memory_plan_floats(plan, kind, copies ? N * z : 0);
-    mora->u = memory_plan_floats(plan, kind, copies ? N * u : 0);
+    mora->z = memory_plan_take(plan, kind, copies ? N * z : 0, dtype_bytes(method->dtype));
+    mora->u = memory_plan_take(plan, kind, copies ? N * u : 0, dtype_bytes(method->dtype));
     mora->column_order = memory_plan_take(
         plan, kind, is_permuted ? method_columns_before(method, layers, 0) : 0, sizeof(int32_t));
     mora->row_order = memory_plan_take(

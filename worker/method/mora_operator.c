@@ -30,12 +30,24 @@ struct run {
     int64_t layer;
     const enum linear *targets;
     int64_t length;
-    const float *dy;
-    const float *x;
+    const void *dy;
+    const void *x;
     int64_t dy_stride;
     int64_t k;
     int64_t N;
 };
+
+/* Where a target's columns of dY begin. */
+static const void *dy_of(const struct mora *mora, const struct run *run, enum linear linear)
+{
+    return dtype_at(run->dy, method_row_offset(&mora->base, linear), mora->base.dtype);
+}
+
+/* Where the u of a run's i-th target begins. */
+static void *u_of(const struct mora *mora, const struct run *run, int64_t i)
+{
+    return dtype_at_mut(mora->u, i * mora->r_hat[run->targets[0]], mora->base.dtype);
+}
 
 /* The product wants no copies: parts of dY and X as they lie. */
 static void add_truncation_grad(const struct mora *mora, const struct run *run)
@@ -51,10 +63,11 @@ static void add_truncation_grad(const struct mora *mora, const struct run *run)
                                          .lda = run->dy_stride,
                                          .ldb = run->k,
                                          .transpose_a = true,
-                                         .accumulate = true};
+                                         .accumulate = true,
+                                         .operands = mora->base.dtype};
         backend->op->gemm(backend,
                           method_tensor(&mora->base, run->layer, linear, MORA_SLOT_M)->grad,
-                          run->dy + method_row_offset(&mora->base, linear), run->x, &shape);
+                          dy_of(mora, run, linear), run->x, &shape);
     }
 }
 
@@ -62,6 +75,7 @@ static void add_truncation_grad(const struct mora *mora, const struct run *run)
 static void fill_sharing(const struct mora *mora, const struct run *run)
 {
     struct backend *backend = mora->base.backend;
+    const enum dtype type = mora->base.dtype;
     const int64_t active = method_adapter_cycle(&mora->base) % mora->kind_count;
     const int64_t r_hat = mora->r_hat[run->targets[0]];
 
@@ -70,42 +84,48 @@ static void fill_sharing(const struct mora *mora, const struct run *run)
         const struct sharing_kind kind = mora_sharing(mora, active, run->layer, linear);
         if (i == 0) {
             backend->op->sharing_comp(backend, mora->z, run->x, &kind, run->N, run->k, r_hat,
-                                      run->k);
+                                      run->k, type);
         }
-        backend->op->sharing_decomp_t(backend, mora->u + i * r_hat,
-                                      run->dy + method_row_offset(&mora->base, linear), &kind,
+        backend->op->sharing_decomp_t(backend, u_of(mora, run, i), dy_of(mora, run, linear), &kind,
                                       run->N, linear_rows(mora->base.config, linear), r_hat,
-                                      run->dy_stride, run->length * r_hat);
+                                      run->dy_stride, run->length * r_hat, type);
     }
 }
 
 static void fill_chunks(const struct mora *mora, const struct run *run)
 {
     struct backend *backend = mora->base.backend;
+    const enum dtype type = mora->base.dtype;
     const int64_t r_hat = mora->r_hat[run->targets[0]];
 
     for (int64_t i = 0; i < run->length; i++) {
         const enum linear linear = run->targets[i];
         const struct chunks chunks = mora_chunks(mora, linear);
         if (i == 0) {
-            backend->op->chunks_comp(backend, mora->z, run->x, &chunks, run->N, run->k);
+            backend->op->chunks_comp(backend, mora->z, run->x, &chunks, run->N, run->k, type);
         }
-        backend->op->chunks_decomp_t(backend, mora->u + i * r_hat,
-                                     run->dy + method_row_offset(&mora->base, linear), &chunks,
-                                     run->N, run->dy_stride, run->length * r_hat);
+        backend->op->chunks_decomp_t(backend, u_of(mora, run, i), dy_of(mora, run, linear), &chunks,
+                                     run->N, run->dy_stride, run->length * r_hat, type);
     }
+}
+
+/* The product that gives the dM of so many targets of one r_hat. */
+static struct gemm_shape run_product(const struct mora *mora, enum linear first, int64_t length,
+                                     int64_t N)
+{
+    return (struct gemm_shape){.m = length * mora->r_hat[first],
+                               .n = mora->r_hat[first],
+                               .k = N * mora_rows_per_token(mora, first),
+                               .transpose_a = true,
+                               .accumulate = true,
+                               .operands = mora->base.dtype};
 }
 
 static void add_run_grad(const struct mora *mora, const struct run *run)
 {
     struct backend *backend = mora->base.backend;
     const enum linear first = run->targets[0];
-    const int64_t r_hat = mora->r_hat[first];
-    const struct gemm_shape shape = {.m = run->length * r_hat,
-                                     .n = r_hat,
-                                     .k = run->N * mora_rows_per_token(mora, first),
-                                     .transpose_a = true,
-                                     .accumulate = true};
+    const struct gemm_shape shape = run_product(mora, first, run->length, run->N);
 
     switch (mora->base.spec.op) {
     case MORA_OPERATOR_TRUNCATION:
@@ -123,8 +143,8 @@ static void add_run_grad(const struct mora *mora, const struct run *run)
                       mora->u, mora->z, &shape);
 }
 
-void mora_group_grad(struct method *method, int64_t layer, enum linear_group group, const float *dy,
-                     const float *x, int64_t N)
+void mora_group_grad(struct method *method, int64_t layer, enum linear_group group, const void *dy,
+                     const void *x, int64_t N)
 {
     const struct mora *mora = (const struct mora *)method;
     enum linear targets[LINEAR_COUNT];
@@ -141,6 +161,29 @@ void mora_group_grad(struct method *method, int64_t layer, enum linear_group gro
                                 .N = N};
         add_run_grad(mora, &run);
         i += run.length;
+    }
+}
+
+void mora_products(const struct method *method, int64_t N, struct cost *cost)
+{
+    const struct mora *mora = (const struct mora *)method;
+
+    for (enum linear_group group = 0; group < LINEAR_GROUP_COUNT; group++) {
+        enum linear targets[LINEAR_COUNT];
+        const int64_t count = method_group_targets(method, group, targets);
+        for (int64_t i = 0, length = 0; i < count; i += length) {
+            length = method->spec.op == MORA_OPERATOR_TRUNCATION
+                         ? 1
+                         : run_length(mora, targets + i, count - i);
+            const struct cost_product product = {
+                .name = "adapters dM",
+                .shape = run_product(mora, targets[i], length, N),
+                .batch = 1,
+                .count = (double)method->config->num_hidden_layers,
+                .needed = 1.0,
+            };
+            cost_add(cost, &product);
+        }
     }
 }
 

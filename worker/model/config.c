@@ -57,6 +57,28 @@ static enum status refuse(struct error *err, enum status status, const char *fie
     return status;
 }
 
+static enum status validate_rope_scaling(const struct model_config *config, struct error *err)
+{
+    const double low = config->rope_scaling.low_freq_factor;
+    const double high = config->rope_scaling.high_freq_factor;
+
+    if (config->rope_scaling.factor == 0.0) {
+        return STATUS_OK;
+    }
+    if (!(config->rope_scaling.factor >= 1.0 && isfinite(config->rope_scaling.factor))) {
+        return refuse(err, STATUS_INVALID, "rope_scaling.factor", "is not a number from 1 up");
+    }
+    if (!(low > 0.0 && high > low && isfinite(high))) {
+        return refuse(err, STATUS_INVALID, "rope_scaling.high_freq_factor",
+                      "is not above low_freq_factor, or that is not above 0");
+    }
+    if (config->rope_scaling.original_max_position_embeddings < 1) {
+        return refuse(err, STATUS_INVALID, "rope_scaling.original_max_position_embeddings",
+                      "is below 1");
+    }
+    return STATUS_OK;
+}
+
 enum status model_config_validate(const struct model_config *config, struct error *err)
 {
     enum status status = check_ranges(config, err);
@@ -83,11 +105,7 @@ enum status model_config_validate(const struct model_config *config, struct erro
     if (!(config->initializer_range >= 0.0 && isfinite(config->initializer_range))) {
         return refuse(err, STATUS_INVALID, "initializer_range", "is not a number from 0 up");
     }
-    if (config->tie_word_embeddings) {
-        return refuse(err, STATUS_UNSUPPORTED, "tie_word_embeddings",
-                      "only models with a head of their own are trained");
-    }
-    return STATUS_OK;
+    return validate_rope_scaling(config, err);
 }
 
 int64_t model_config_parameters(const struct model_config *config)
@@ -97,7 +115,9 @@ int64_t model_config_parameters(const struct model_config *config)
     const int64_t layer = model_config_qkv_rows(config) * C + C * attention_out +
                           3 * config->intermediate_size * C + 2 * C;
 
-    return 2 * config->vocab_size * C + config->num_hidden_layers * layer + C;
+    const int64_t tables = config->tie_word_embeddings ? 1 : 2;
+
+    return tables * config->vocab_size * C + config->num_hidden_layers * layer + C;
 }
 
 enum status model_config_from_spec(struct model_config *out, const struct train_spec *spec,
@@ -105,8 +125,9 @@ enum status model_config_from_spec(struct model_config *out, const struct train_
 {
     const int64_t C = spec->model.hidden_size;
     const int64_t H = spec->model.num_attention_heads;
+    const int64_t D = spec->model.head_dim;
 
-    if (H < 1 || C % H != 0) {
+    if (H < 1 || (D == 0 && C % H != 0)) {
         (void)error_set(err, STATUS_INVALID,
                         "model.config.num_attention_heads: %lld does not divide hidden_size %lld",
                         (long long)H, (long long)C);
@@ -118,13 +139,31 @@ enum status model_config_from_spec(struct model_config *out, const struct train_
         .intermediate_size = spec->model.intermediate_size,
         .num_hidden_layers = spec->model.num_hidden_layers,
         .num_attention_heads = H,
-        .num_key_value_heads = H,
-        .head_dim = C / H,
+        .num_key_value_heads =
+            spec->model.num_key_value_heads == 0 ? H : spec->model.num_key_value_heads,
+        .head_dim = D == 0 ? C / H : D,
         .vocab_size = vocab_size,
         .rms_norm_eps = spec->model.rms_norm_eps,
         .rope_theta = spec->model.rope_theta,
         .initializer_range = spec->model.initializer_range,
-        .tie_word_embeddings = false,
+        .tie_word_embeddings = spec->model.tie_word_embeddings,
+        .rope_scaling = {.factor = spec->model.rope_scaling.factor,
+                         .low_freq_factor = spec->model.rope_scaling.low_freq_factor,
+                         .high_freq_factor = spec->model.rope_scaling.high_freq_factor,
+                         .original_max_position_embeddings =
+                             spec->model.rope_scaling.original_max_position_embeddings},
     };
     return model_config_validate(out, err);
+}
+
+struct rope_angles model_config_rope(const struct model_config *config)
+{
+    return (struct rope_angles){
+        .theta = config->rope_theta,
+        .factor = config->rope_scaling.factor,
+        .low_freq_factor = config->rope_scaling.low_freq_factor,
+        .high_freq_factor = config->rope_scaling.high_freq_factor,
+        .original_max_position_embeddings =
+            (double)config->rope_scaling.original_max_position_embeddings,
+    };
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
+#include "worker/ops/rope.h"
 
 struct train_spec;
 
@@ -23,8 +24,14 @@ struct model_config {
     int64_t vocab_size;          /* V */
     double rms_norm_eps;
     double rope_theta;
+    struct {
+        double factor; /* 0: none */
+        double low_freq_factor;
+        double high_freq_factor;
+        int64_t original_max_position_embeddings;
+    } rope_scaling;           /* rope_type llama3 */
     double initializer_range; /* standard deviation of the initial embeddings, linears and head */
-    bool tie_word_embeddings; /* false: the head is a tensor of its own */
+    bool tie_word_embeddings; /* the head is the embedding; else a tensor of its own */
 };
 
 /* STATUS_INVALID or STATUS_LIMIT with the field named as in the spec ("model.config.hidden_size").
@@ -37,6 +44,8 @@ MUST_USE enum status model_config_from_spec(struct model_config *out, const stru
 
 /* Elements of all tensors of the model, adapters apart. */
 int64_t model_config_parameters(const struct model_config *config);
+
+struct rope_angles model_config_rope(const struct model_config *config);
 
 /* Rows of the fused q|k|v weight: (H + 2 KV) D. */
 static inline int64_t model_config_qkv_rows(const struct model_config *config)

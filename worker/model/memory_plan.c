@@ -51,16 +51,17 @@ void *memory_plan_take(struct memory_plan *plan, enum memory_kind kind, int64_t 
     plan->offset = end;
     if (plan->memory == NULL) {
         plan->bytes[kind] += size;
-        plan->bytes_total = end;
+        plan->bytes_mapped = end;
+        plan->bytes_total += size;
         return NULL;
     }
-    assert(end <= plan->bytes_total);
+    assert(end <= plan->bytes_mapped);
     return count == 0 ? NULL : plan->memory + start;
 }
 
 static enum status too_large(const struct memory_plan *plan, size_t limit_bytes, struct error *err)
 {
-    char kinds[256];
+    char kinds[512];
     size_t used = 0;
 
     for (int kind = 0; kind < MEMORY_KIND_COUNT; kind++) {
@@ -77,8 +78,9 @@ static enum status too_large(const struct memory_plan *plan, size_t limit_bytes,
     /* Activations go with the micro-batch; the rest with the model. */
     if (plan->bytes_total - plan->bytes[MEMORY_KIND_ACTIVATIONS] < limit_bytes / 4 * 3) {
         error_set_field(err, "batch.micro");
-        error_set_hint(err,
-                       "lower batch.micro or data.sequence_length: activations grow with both");
+        error_set_hint(
+            err, "lower batch.micro or data.sequence_length: activations grow with both; or set "
+                 "compute.recompute to layer, which keeps few of them");
     } else {
         error_set_field(err, "model");
         error_set_hint(err, "take a smaller model, fewer ranks on this machine, or (for full) mora "
@@ -87,20 +89,41 @@ static enum status too_large(const struct memory_plan *plan, size_t limit_bytes,
     return STATUS_LIMIT;
 }
 
+void memory_plan_note(struct memory_plan *plan, enum memory_kind kind, size_t size)
+{
+    plan->bytes[kind] += size;
+    plan->bytes_total += size;
+}
+
+enum status memory_plan_check(const struct memory_plan *plan, size_t limit_bytes, struct error *err)
+{
+    return limit_bytes != 0 && plan->bytes_total > limit_bytes ? too_large(plan, limit_bytes, err)
+                                                               : STATUS_OK;
+}
+
+static size_t mapping_bytes(const struct memory_plan *plan)
+{
+    return plan->bytes_mapped == 0 ? MEMORY_ALIGNMENT : plan->bytes_mapped;
+}
+
 enum status memory_plan_allocate(struct memory_plan *plan, size_t limit_bytes, struct error *err)
 {
     assert(plan->memory == NULL);
     if (plan->overflowed) {
         return error_set(err, STATUS_LIMIT, "the size of the run's tensors overflows");
     }
-    if (limit_bytes != 0 && plan->bytes_total > limit_bytes) {
-        return too_large(plan, limit_bytes, err);
+    enum status status = memory_plan_check(plan, limit_bytes, err);
+    if (status) {
+        return status;
     }
-    const size_t size = plan->bytes_total == 0 ? MEMORY_ALIGNMENT : plan->bytes_total;
-    void *memory = sys_mmap(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* Not reserved: what may be used was checked above, and a plan that is only looked at uses
+     * nothing. */
+    const size_t size = mapping_bytes(plan);
+    void *memory =
+        sys_mmap(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return error_set(err, STATUS_NO_MEMORY, "cannot map %zu MiB for the run's tensors",
-                         plan->bytes_total / MIB);
+                         plan->bytes_mapped / MIB);
     }
     /* Only advice: kernels without huge pages refuse it, and all works the same. */
     (void)madvise(memory, size, MADV_HUGEPAGE);
@@ -111,14 +134,13 @@ enum status memory_plan_allocate(struct memory_plan *plan, size_t limit_bytes, s
 
 bool memory_plan_complete(const struct memory_plan *plan)
 {
-    return plan->memory != NULL && plan->offset == plan->bytes_total;
+    return plan->memory != NULL && plan->offset == plan->bytes_mapped;
 }
 
 void memory_plan_deinit(struct memory_plan *plan)
 {
     if (plan->memory != NULL) {
-        const size_t size = plan->bytes_total == 0 ? MEMORY_ALIGNMENT : plan->bytes_total;
-        (void)munmap(plan->memory, size);
+        (void)munmap(plan->memory, mapping_bytes(plan));
     }
     *plan = (struct memory_plan){0};
 }
@@ -154,6 +176,18 @@ static size_t group_available(const char *limit_path, const char *used_path)
         return SIZE_MAX;
     }
     return used < limit ? limit - used : 0;
+}
+
+size_t memory_resident_bytes(void)
+{
+    const size_t size = read_number("/proc/self/status", "VmRSS:", 1024);
+    return size == SIZE_MAX ? 0 : size;
+}
+
+size_t memory_peak_bytes(void)
+{
+    const size_t size = read_number("/proc/self/status", "VmHWM:", 1024);
+    return size == SIZE_MAX ? 0 : size;
 }
 
 size_t memory_available_bytes(void)

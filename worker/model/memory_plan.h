@@ -28,7 +28,9 @@
  X(GRADIENTS, "gradients")       \
  X(OPTIMIZER, "optimizer state") \
  X(ACTIVATIONS, "activations")   \
- X(WORKSPACE, "workspace")
+ X(WORKSPACE, "workspace")       \
+ X(SCRATCH, "scratch")           \
+ X(PROGRAM, "program")
 
 enum memory_kind {
 #define X(constant, name) MEMORY_KIND_##constant,
@@ -39,9 +41,10 @@ enum memory_kind {
 
 struct memory_plan {
     size_t bytes[MEMORY_KIND_COUNT]; /* planned, per kind */
-    size_t bytes_total;
-    size_t offset;         /* of the running pass */
-    unsigned char *memory; /* NULL until allocated */
+    size_t bytes_mapped;             /* of the tensors */
+    size_t bytes_total;              /* these and what memory_plan_note was told */
+    size_t offset;                   /* of the running pass */
+    unsigned char *memory;           /* NULL until allocated */
     bool overflowed;
 };
 
@@ -57,6 +60,12 @@ static inline float *memory_plan_floats(struct memory_plan *plan, enum memory_ki
     return memory_plan_take(plan, kind, count, sizeof(float));
 }
 
+/* Counts memory that is not the plan's own. After the first pass. */
+void memory_plan_note(struct memory_plan *plan, enum memory_kind kind, size_t size);
+/* STATUS_LIMIT when all that was planned and noted is more than limit_bytes (0: no limit). */
+MUST_USE enum status memory_plan_check(const struct memory_plan *plan, size_t limit_bytes,
+                                       struct error *err);
+
 /* Between the passes. STATUS_LIMIT when the plan is larger than limit_bytes (0: no limit); the
  * message lists the bytes per kind, the hint what to change. */
 MUST_USE enum status memory_plan_allocate(struct memory_plan *plan, size_t limit_bytes,
@@ -68,3 +77,7 @@ void memory_plan_deinit(struct memory_plan *plan);
 /* What this process may still allocate: MemAvailable, or what the control group leaves when that is
  * less; SIZE_MAX where neither can be read. */
 size_t memory_available_bytes(void);
+
+/* What this process has resident now, and the most it ever had; 0 where it cannot be read. */
+size_t memory_resident_bytes(void);
+size_t memory_peak_bytes(void);

@@ -8,8 +8,12 @@
  *
  * The model multiplies by *effective* weights and does not know how they came about: a method
  * (worker/method) writes them once per optimizer step and is handed (X, dY) of every group of
- * linears in the backward pass. Where a linear is_effective in the table, its weight is the
- * parameter itself; else it is memory of its own, filled through model_weight().
+ * linears in the backward pass. Where a linear is_effective in the table and operands are fp32, its
+ * weight is the parameter itself; else it is memory of its own, filled through model_take_weight().
+ *
+ * In bf16 the operands of products are: effective weights, normed inputs, q, k, v, attention's
+ * output, the MLP's activations, and the gradients of all these. Parameters, their gradients, the
+ * residual stream and its gradient, softmax, norms, logits and losses are fp32.
  *
  * Holds the activations of one micro-batch of up to `micro` sequences of up to `sequence_length`
  * tokens; the logits of a whole micro-batch never exist at once.
@@ -21,6 +25,7 @@
 
 #include <stdint.h>
 
+#include "proto/spec/train_spec.h"
 #include "worker/model/param_table.h"
 #include "worker/ops/backend.h"
 
@@ -28,11 +33,11 @@ struct model;
 
 /*
  * Adds the gradients of what a group of linears is made of: dy[N, d] and x[N, k] are the gradient
- * of its output and its input, d the rows of all its linears. Both are the model's, valid in the
- * call.
+ * of its output and its input, operands of the run's type, d the rows of all its linears. Both are
+ * the model's, valid in the call.
  */
 typedef void model_group_grad_fn(void *context, int64_t layer, enum linear_group group,
-                                 const float *dy, const float *x, int64_t N);
+                                 const void *dy, const void *x, int64_t N);
 
 struct model_options {
     const struct model_config *config;
@@ -40,6 +45,8 @@ struct model_options {
     struct backend *backend;
     int64_t micro;
     int64_t sequence_length;
+    enum dtype dtype;                 /* of operands */
+    enum compute_recompute recompute; /* what the backward pass makes again, not a bit different */
 };
 
 MUST_USE enum status model_create(struct model **out, const struct model_options *options,
@@ -48,9 +55,20 @@ void model_destroy(struct model *model); /* NULL is fine */
 
 /* Both passes of the memory plan; the table is laid out before. */
 void model_layout(struct model *model, struct memory_plan *plan);
+/* Fills what never changes. After the second pass. */
+void model_start(struct model *model);
 
-/* Where the effective weight [d, k] of a linear lies. */
-float *model_weight(const struct model *model, int64_t layer, enum linear linear);
+/* Memory for an effective weight [d, k] in fp32, to be handed to model_take_weight: in fp32 runs
+ * the weight's own (the method need not write anything into it that stays the same), else a buffer
+ * for all of them. */
+float *model_weight_buffer(const struct model *model, int64_t layer, enum linear linear);
+/* The effective weight [d, k] as the model multiplies by it, an operand. */
+const void *model_weight(const struct model *model, int64_t layer, enum linear linear);
+/* weight[d, k] becomes the effective weight of a linear, rounded where operands are bf16. */
+void model_take_weight(const struct model *model, int64_t layer, enum linear linear,
+                       const float *weight, const struct bf16_rounding *rounding);
+/* The same for the output projection, which is a parameter in every run. */
+void model_take_head(const struct model *model, const struct bf16_rounding *rounding);
 
 /* Who gets (X, dY); set before the first backward. */
 void model_set_group_grad(struct model *model, model_group_grad_fn *group_grad, void *context);

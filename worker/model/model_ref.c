@@ -119,6 +119,7 @@ static enum status attention_block(struct workspace *work, const struct model_re
     const int64_t KV = config->num_key_value_heads;
     const int64_t D = config->head_dim;
     const struct attention_shape shape = {.B = 1, .T = T, .H = H, .KV = KV, .D = D};
+    const struct rope_angles angles = model_config_rope(config);
 
     norm_forward(work, ref, param_table_norm(ref->table, layer, false), T);
     enum status status = linear_forward(work->q, ref, work->normed, layer, LINEAR_Q, T, err);
@@ -131,8 +132,8 @@ static enum status attention_block(struct workspace *work, const struct model_re
     if (status) {
         return status;
     }
-    rope_forward_ref(work->q, T, T, H, D, H * D, config->rope_theta);
-    rope_forward_ref(work->k, T, T, KV, D, KV * D, config->rope_theta);
+    rope_forward_ref(work->q, T, T, H, D, H * D, &angles);
+    rope_forward_ref(work->k, T, T, KV, D, KV * D, &angles);
     attention_forward_ref(work->context, work->lse, work->q, work->k, work->v, &shape);
     status = linear_forward(work->update, ref, work->context, layer, LINEAR_O, T, err);
     add_update(work, T * config->hidden_size);
@@ -175,8 +176,8 @@ static void embed(struct workspace *work, const struct model_ref *ref, const uin
 enum status model_ref_logits(double *logits, const struct model_ref *ref, const uint32_t *tokens,
                              int64_t T, struct error *err)
 {
-    const struct param *norm = &ref->table->params[ref->table->model_count - 2];
-    const struct param *head = &ref->table->params[ref->table->model_count - 1];
+    const struct param *norm = param_table_final_norm(ref->table);
+    const struct param *head = param_table_head(ref->table);
     struct workspace work = {0};
 
     enum status status = workspace_create(&work, ref->config, T, err);

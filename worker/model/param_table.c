@@ -216,15 +216,16 @@ enum status param_table_init(struct param_table *table, const struct model_confi
 
     *table = (struct param_table){
         .phase = training->full_rank ? PARAM_PHASE_FULL_RANK : PARAM_PHASE_MAIN, .shard_world = 1};
-    enum status status = add_matrix(table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING,
-                                    training->embeddings, V, C, err);
+    enum status status = add_matrix(
+        table, "model.embed_tokens.weight", PARAM_ROLE_EMBEDDING,
+        training->embeddings || (config->tie_word_embeddings && training->head), V, C, err);
     for (int64_t layer = 0; !status && layer < config->num_hidden_layers; layer++) {
         status = add_layer(table, config, layer, training, err);
     }
     if (!status) {
         status = add_norm(table, -1, "norm", training->norms, C, err);
     }
-    if (!status) {
+    if (!status && !config->tie_word_embeddings) {
         status = add_matrix(table, "lm_head.weight", PARAM_ROLE_HEAD, training->head, V, C, err);
     }
     if (status) {
@@ -349,17 +350,8 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
     }
 }
 
-static void fill_normal(float *value, int64_t count, double deviation, uint64_t seed,
-                        uint64_t stream)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t e = 0; e < count; e++) {
-        value[e] = (float)(deviation * rng_normal(seed, stream, (uint64_t)e));
-    }
-}
-
 void param_table_initialise(struct param_table *table, const struct model_config *config,
-                            uint64_t seed)
+                            struct backend *backend, uint64_t seed)
 {
     for (int64_t i = 0; i < table->count; i++) {
         struct param *param = &table->params[i];
@@ -372,8 +364,9 @@ void param_table_initialise(struct param_table *table, const struct model_config
         case PARAM_ROLE_EMBEDDING:
         case PARAM_ROLE_LINEAR:
         case PARAM_ROLE_HEAD:
-            fill_normal(param->value, param->elements, config->initializer_range, seed,
-                        rng_stream(RNG_PURPOSE_INIT, (uint32_t)i, 0));
+            backend->op->fill_normal(backend, param->value, param->elements,
+                                     (float)config->initializer_range, seed,
+                                     rng_stream(RNG_PURPOSE_INIT, (uint32_t)i, 0));
             break;
         case PARAM_ROLE_ADAPTER:
         case PARAM_ROLE_MAGNITUDE:
@@ -411,6 +404,24 @@ struct param *param_table_norm(const struct param_table *table, int64_t layer, b
     struct param *param = &table->params[index];
     assert(param->role == PARAM_ROLE_NORM);
     return param;
+}
+
+struct param *param_table_final_norm(const struct param_table *table)
+{
+    const struct param *last = &table->params[table->model_count - 1];
+    struct param *norm =
+        &table->params[table->model_count - (last->role == PARAM_ROLE_HEAD ? 2 : 1)];
+
+    assert(norm->role == PARAM_ROLE_NORM);
+    return norm;
+}
+
+struct param *param_table_head(const struct param_table *table)
+{
+    struct param *last = &table->params[table->model_count - 1];
+
+    assert(table->params[0].role == PARAM_ROLE_EMBEDDING);
+    return last->role == PARAM_ROLE_HEAD ? last : &table->params[0];
 }
 
 struct param *param_table_find(const struct param_table *table, const char *name)

@@ -20,6 +20,7 @@
 
 #include "worker/model/config.h"
 #include "worker/model/memory_plan.h"
+#include "worker/ops/backend.h"
 
 #define PARAM_NAME_BYTES_MAX 96
 
@@ -162,13 +163,16 @@ void param_table_layout(struct param_table *table, struct memory_plan *plan, boo
  * the method adds 0. Element e of tensor i is a pure function of (seed, i, e), whatever the
  * method. */
 void param_table_initialise(struct param_table *table, const struct model_config *config,
-                            uint64_t seed);
+                            struct backend *backend, uint64_t seed);
 
 struct param *param_table_linear(const struct param_table *table, int64_t layer,
                                  enum linear linear);
 /* The norm before a layer's attention, or the one behind it. */
 struct param *param_table_norm(const struct param_table *table, int64_t layer,
                                bool after_attention);
+struct param *param_table_final_norm(const struct param_table *table);
+/* The output projection: a tensor of its own, or (tied) the embedding. */
+struct param *param_table_head(const struct param_table *table);
 /* NULL when there is none of that name. */
 struct param *param_table_find(const struct param_table *table, const char *name);
 void param_table_deinit(struct param_table *table);

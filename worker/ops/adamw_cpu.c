@@ -8,6 +8,9 @@ void AT_LEVEL(adamw_update_cpu)(struct backend *backend, float *param, float *ex
                                 const struct adamw_update *update)
 {
     assert(update->step >= 1);
+    if (cpu_is_planning(backend)) {
+        return;
+    }
     const double correction1 = 1.0 - pow(update->beta1, (double)update->step);
     const double correction2 = 1.0 - pow(update->beta2, (double)update->step);
     const float grad_scale = (float)update->grad_scale;

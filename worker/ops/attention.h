@@ -14,6 +14,9 @@
  *     ds[t,u] = p[t,u] (dp[t,u] - do[t] . o[t]) / sqrt(D)
  *     dq[t] = sum_u ds[t,u] k[u];   dk[u] = sum_t ds[t,u] q[t]
  *
+ * q, k, v, o and their gradients are operands of shape.type; scores, softmax, lse and the sums of
+ * dk and dv are fp32, and p and ds are rounded to that type for the products that they go into.
+ *
  * p is computed again from lse, as in Dao et al. 2022; nothing of size T x T is kept, and only a
  * stripe of it exists, per thread. No overlap of outputs with inputs or each other.
  */
@@ -21,19 +24,22 @@
 
 #include <stdint.h>
 
+#include "worker/ops/dtype.h"
+
 struct backend;
 
 struct attention_shape {
     int64_t B, T, H, KV, D;
     int64_t q_stride, k_stride, v_stride, o_stride; /* 0: dense (H*D or KV*D) */
+    enum dtype type;
 };
 
-typedef void attention_forward_fn(struct backend *backend, float *o, float *lse, const float *q,
-                                  const float *k, const float *v,
+typedef void attention_forward_fn(struct backend *backend, void *o, float *lse, const void *q,
+                                  const void *k, const void *v,
                                   const struct attention_shape *shape);
-typedef void attention_backward_fn(struct backend *backend, float *dq, float *dk, float *dv,
-                                   const float *dout, const float *q, const float *k,
-                                   const float *v, const float *o, const float *lse,
+typedef void attention_backward_fn(struct backend *backend, void *dq, void *dk, void *dv,
+                                   const void *dout, const void *q, const void *k, const void *v,
+                                   const void *o, const float *lse,
                                    const struct attention_shape *shape);
 
 /* The same shape with the strides written out; asserts that they are large enough. */

@@ -1,9 +1,9 @@
 /*
  * Queries are taken in stripes of STRIPE rows. A stripe with rows first … end-1 sees the keys
- * before end, so that nearly half of the T x T products are never formed. Each thread has two
- * stripes of scratch, [STRIPE][row]. A task of the forward pass is one head of one sequence; one of
- * the backward pass is a key-value head with its query heads, whose shares of dk and dv it adds in
- * order.
+ * before end, so that nearly half of the T x T products are never formed. Each thread has scratch
+ * for a stripe and for the sums of dk and dv. A task of the forward pass is one head of one
+ * sequence; one of the backward pass is a key-value head with its query heads, whose shares of dk
+ * and dv it adds in order.
  */
 #include <math.h>
 #include <omp.h>
@@ -13,6 +13,7 @@
 #include "worker/ops/exp.h"
 #include "worker/ops/max.h"
 
+/* 32 to 128 rows are equally fast: what fewer calls gain, more masked products cost. */
 enum { STRIPE = 64, VECTOR = 16 };
 
 /* The matrix products of one stripe. */
@@ -25,13 +26,22 @@ struct stripe {
     struct gemm_kernel *dk_increment, *dv_increment; /* the same, added */
 };
 
+/* Of one thread. In fp32 p lies where s was, and ds where dp was. */
+struct scratch {
+    float *s, *dp;  /* [STRIPE,row] */
+    void *p, *ds;   /* [STRIPE,row], operands */
+    float *o;       /* [STRIPE,D] before it is divided by the sum of its weights */
+    float *dk, *dv; /* [T,D] sums over the stripes of all query heads */
+};
+
 /* One call: shape, and what its tasks share. */
 struct plan {
     struct attention_shape s;
     int64_t row; /* elements of a row of scratch: not a power of two, which caches dislike */
     int64_t stripe_count;
     struct stripe *stripes;
-    float *scratch; /* [threads][2][STRIPE][row] */
+    float *scratch; /* [threads,scratch_floats] */
+    int64_t scratch_floats;
     float scale;
 };
 
@@ -56,13 +66,14 @@ static void stripe_forward(struct stripe *stripe, struct backend *backend, const
                                                         .transpose_b = true,
                                                         .lda = s->q_stride,
                                                         .ldb = s->k_stride,
-                                                        .ldc = plan->row});
+                                                        .ldc = plan->row,
+                                                        .operands = s->type});
     stripe->output = find(backend, &(struct gemm_shape){.m = rows,
                                                         .n = s->D,
                                                         .k = stripe->end,
                                                         .lda = plan->row,
                                                         .ldb = s->v_stride,
-                                                        .ldc = s->o_stride});
+                                                        .operands = s->type});
 }
 
 static void stripe_backward(struct stripe *stripe, struct backend *backend, const struct plan *plan)
@@ -75,7 +86,8 @@ static void stripe_backward(struct stripe *stripe, struct backend *backend, cons
                                .transpose_b = true,
                                .lda = s->o_stride,
                                .ldb = s->v_stride,
-                               .ldc = plan->row};
+                               .ldc = plan->row,
+                               .operands = s->type};
     stripe->dp = find(backend, &shape);
 
     shape = (struct gemm_shape){.m = rows,
@@ -83,7 +95,9 @@ static void stripe_backward(struct stripe *stripe, struct backend *backend, cons
                                 .k = stripe->end,
                                 .lda = plan->row,
                                 .ldb = s->k_stride,
-                                .ldc = s->q_stride};
+                                .ldc = s->q_stride,
+                                .operands = s->type,
+                                .result = s->type};
     stripe->dq = find(backend, &shape);
 
     shape = (struct gemm_shape){.m = stripe->end,
@@ -92,16 +106,45 @@ static void stripe_backward(struct stripe *stripe, struct backend *backend, cons
                                 .transpose_a = true,
                                 .lda = plan->row,
                                 .ldb = s->q_stride,
-                                .ldc = s->k_stride};
+                                .operands = s->type};
     stripe->dk = find(backend, &shape);
     shape.accumulate = true;
     stripe->dk_increment = find(backend, &shape);
 
     shape.ldb = s->o_stride;
-    shape.ldc = s->v_stride;
     stripe->dv_increment = find(backend, &shape);
     shape.accumulate = false;
     stripe->dv = find(backend, &shape);
+}
+
+static int64_t whole_vectors(int64_t n)
+{
+    return cpu_ceil_div(n, VECTOR) * VECTOR;
+}
+
+/* Floats that s, dp, p, ds take; o; dk and dv. */
+static int64_t scratch_floats(const struct plan *plan)
+{
+    const int64_t rows = (plan->s.type == DTYPE_BF16 ? 3 : 2) * STRIPE * plan->row;
+    return whole_vectors(rows + (STRIPE + 2 * plan->s.T) * plan->s.D);
+}
+
+static struct scratch scratch_of(const struct plan *plan, int thread)
+{
+    float *s = plan->scratch + thread * plan->scratch_floats;
+    struct scratch out = {.s = s, .dp = s + STRIPE * plan->row};
+    float *next = out.dp + STRIPE * plan->row;
+    out.p = out.s;
+    out.ds = out.dp;
+    if (plan->s.type == DTYPE_BF16) {
+        out.p = next;
+        out.ds = (uint16_t *)out.p + STRIPE * plan->row;
+        next += STRIPE * plan->row;
+    }
+    out.o = next;
+    out.dk = out.o + STRIPE * plan->s.D;
+    out.dv = out.dk + plan->s.T * plan->s.D;
+    return out;
 }
 
 /* False when something is missing, which the backend then knows. */
@@ -109,18 +152,19 @@ static bool plan_init(struct plan *plan, struct backend *backend,
                       const struct attention_shape *shape, bool backward)
 {
     *plan = (struct plan){.s = attention_shape_dense(shape)};
-    plan->row = cpu_ceil_div(plan->s.T, VECTOR) * VECTOR + VECTOR;
+    plan->row = whole_vectors(plan->s.T) + VECTOR;
     plan->stripe_count = cpu_ceil_div(plan->s.T, STRIPE);
     plan->scale = (float)(1.0 / sqrt((double)plan->s.D));
+    plan->scratch_floats = scratch_floats(plan);
 
-    const int64_t scratch_count = backend->threads * 2 * STRIPE * plan->row;
+    const int64_t count = backend->threads * plan->scratch_floats;
     const int64_t stripe_floats =
         cpu_ceil_div(plan->stripe_count * (int64_t)sizeof(struct stripe), 64) * VECTOR;
-    plan->scratch = cpu_scratch(backend, scratch_count + stripe_floats, sizeof *plan->scratch);
+    plan->scratch = cpu_scratch(backend, count + stripe_floats, sizeof *plan->scratch);
     if (plan->scratch == NULL) {
         return false;
     }
-    plan->stripes = (struct stripe *)(void *)(plan->scratch + scratch_count);
+    plan->stripes = (struct stripe *)(void *)(plan->scratch + count);
     for (int64_t i = 0; i < plan->stripe_count; i++) {
         struct stripe *stripe = &plan->stripes[i];
         *stripe = (struct stripe){.first = i * STRIPE, .end = cpu_min(plan->s.T, (i + 1) * STRIPE)};
@@ -147,32 +191,64 @@ static float softmax_row(float *s, float *max_out, int64_t valid, int64_t end, f
     return sum;
 }
 
+/* p[end] = s, where they lie apart. */
+static void round_row(void *p, int64_t first, const float *s, int64_t end, enum dtype type)
+{
+    uint16_t *out = (uint16_t *)p + first;
+    if (type == DTYPE_BF16) {
+#pragma omp simd
+        for (int64_t u = 0; u < end; u++) {
+            out[u] = bf16_round(s[u]);
+        }
+    }
+}
+
+/* o[first …] = sums[D] * factor */
+static inline __attribute__((always_inline)) void scale_row(void *o, int64_t first,
+                                                            const float *sums, float factor,
+                                                            int64_t D, enum dtype type)
+{
+#pragma omp simd
+    for (int64_t d = 0; d < D; d++) {
+        dtype_store(o, first + d, sums[d] * factor, type);
+    }
+}
+
+/* One head of one sequence: element offsets of its first token in q, k, v, o. */
+struct head {
+    int64_t q, k, v, o;
+};
+
 /* One stripe of one head; false when a product failed. */
 static bool forward_stripe(const struct plan *plan, const struct stripe *stripe, int thread,
-                           float *o, float *lse, const float *q, const float *k, const float *v)
+                           void *o, float *lse, const void *q, const void *k, const void *v)
 {
-    float *s = plan->scratch + thread * 2 * STRIPE * plan->row;
-    float *o_first = o + stripe->first * plan->s.o_stride;
+    const struct scratch scratch = scratch_of(plan, thread);
+    const enum dtype type = plan->s.type;
     float sums[STRIPE];
 
-    if (!gemm_kernel_run(stripe->scores, thread, s, q + stripe->first * plan->s.q_stride, k)) {
+    if (!gemm_kernel_run(stripe->scores, thread, scratch.s,
+                         dtype_at(q, stripe->first * plan->s.q_stride, type), k)) {
         return false;
     }
     for (int64_t t = stripe->first; t < stripe->end; t++) {
         const int64_t i = t - stripe->first;
+        float *s = scratch.s + i * plan->row;
         float max;
-        sums[i] = softmax_row(s + i * plan->row, &max, t + 1, stripe->end, plan->scale);
+        sums[i] = softmax_row(s, &max, t + 1, stripe->end, plan->scale);
+        round_row(scratch.p, i * plan->row, s, stripe->end, type);
         lse[t] = max * plan->scale + logf(sums[i]);
     }
-    if (!gemm_kernel_run(stripe->output, thread, o_first, s, v)) {
+    if (!gemm_kernel_run(stripe->output, thread, scratch.o, scratch.p, v)) {
         return false;
     }
-    for (int64_t i = 0; i < stripe->end - stripe->first; i++) {
-        float *o_t = o_first + i * plan->s.o_stride;
-        const float factor = 1.0f / sums[i];
-#pragma omp simd
-        for (int64_t d = 0; d < plan->s.D; d++) {
-            o_t[d] *= factor;
+    for (int64_t t = stripe->first; t < stripe->end; t++) {
+        const int64_t i = t - stripe->first;
+        const float *o_sums = scratch.o + i * plan->s.D;
+        if (type == DTYPE_BF16) {
+            scale_row(o, t * plan->s.o_stride, o_sums, 1.0f / sums[i], plan->s.D, DTYPE_BF16);
+        } else {
+            scale_row(o, t * plan->s.o_stride, o_sums, 1.0f / sums[i], plan->s.D, DTYPE_FP32);
         }
     }
     return true;
@@ -185,27 +261,37 @@ static void fail(struct backend *backend)
     cpu_fail(backend, &err);
 }
 
-void AT_LEVEL(attention_forward_cpu)(struct backend *backend, float *o, float *lse, const float *q,
-                                     const float *k, const float *v,
+static struct head head_of(const struct attention_shape *s, int64_t sequence, int64_t h)
+{
+    const int64_t row = sequence * s->T; /* the sequence's first token */
+    const int64_t kv = h / (s->H / s->KV);
+    return (struct head){
+        .q = row * s->q_stride + h * s->D,
+        .k = row * s->k_stride + kv * s->D,
+        .v = row * s->v_stride + kv * s->D,
+        .o = row * s->o_stride + h * s->D,
+    };
+}
+
+void AT_LEVEL(attention_forward_cpu)(struct backend *backend, void *o, float *lse, const void *q,
+                                     const void *k, const void *v,
                                      const struct attention_shape *shape)
 {
     struct plan plan;
-    if (!plan_init(&plan, backend, shape, false)) {
+    if (!plan_init(&plan, backend, shape, false) || cpu_is_planning(backend)) {
         return;
     }
     const struct attention_shape s = plan.s;
-    const int64_t group = s.H / s.KV;
     int failures = 0;
 
 #pragma omp parallel for num_threads(backend->threads) schedule(dynamic, 1) reduction(+ : failures)
     for (int64_t task = 0; task < s.B * s.H; task++) {
-        const int64_t row = task / s.H * s.T; /* the sequence's first token */
-        const int64_t h = task % s.H;
+        const struct head at = head_of(&s, task / s.H, task % s.H);
         for (int64_t i = 0; i < plan.stripe_count; i++) {
-            failures += !forward_stripe(
-                &plan, &plan.stripes[i], omp_get_thread_num(), o + row * s.o_stride + h * s.D,
-                lse + task * s.T, q + row * s.q_stride + h * s.D,
-                k + row * s.k_stride + h / group * s.D, v + row * s.v_stride + h / group * s.D);
+            failures += !forward_stripe(&plan, &plan.stripes[i], omp_get_thread_num(),
+                                        dtype_at_mut(o, at.o, s.type), lse + task * s.T,
+                                        dtype_at(q, at.q, s.type), dtype_at(k, at.k, s.type),
+                                        dtype_at(v, at.v, s.type));
         }
     }
     if (failures > 0) {
@@ -215,67 +301,97 @@ void AT_LEVEL(attention_forward_cpu)(struct backend *backend, float *o, float *l
 
 /* One head of one sequence, at its first token. */
 struct head_gradient {
-    float *dq, *dk, *dv;
-    const float *dout, *q, *k, *v, *o, *lse;
+    void *dq;
+    const void *dout, *q, *k, *v, *o;
+    const float *lse;
 };
 
-/* Rows of s become p, rows of dp become ds. */
-static void backward_rows(const struct plan *plan, const struct stripe *stripe, float *s, float *dp,
-                          const struct head_gradient *head)
+/* One row: p[0..t] from s, ds[0..t] from dp, zeros behind. */
+static inline __attribute__((always_inline)) void backward_row(const struct plan *plan,
+                                                               const struct scratch *scratch,
+                                                               int64_t i, int64_t t, int64_t end,
+                                                               const struct head_gradient *head,
+                                                               enum dtype type)
 {
+    const float *s = scratch->s + i * plan->row;
+    const float *dp = scratch->dp + i * plan->row;
+    const int64_t row = i * plan->row;
+    const int64_t o_row = t * plan->s.o_stride;
     const float scale = plan->scale;
-    for (int64_t t = stripe->first; t < stripe->end; t++) {
-        float *s_t = s + (t - stripe->first) * plan->row;
-        float *dp_t = dp + (t - stripe->first) * plan->row;
-        const float *o_t = head->o + t * plan->s.o_stride;
-        const float *dout_t = head->dout + t * plan->s.o_stride;
-        const float lse_t = head->lse[t];
-        float delta = 0.0f;
+    const float lse = head->lse[t];
+    float delta = 0.0f;
 #pragma omp simd reduction(+ : delta)
-        for (int64_t d = 0; d < plan->s.D; d++) {
-            delta += dout_t[d] * o_t[d];
-        }
+    for (int64_t d = 0; d < plan->s.D; d++) {
+        delta += dtype_load(head->dout, o_row + d, type) * dtype_load(head->o, o_row + d, type);
+    }
 #pragma omp simd
-        for (int64_t u = 0; u <= t; u++) {
-            float p = exp_f32(s_t[u] * scale - lse_t);
-            s_t[u] = p;
-            dp_t[u] = p * (dp_t[u] - delta) * scale;
-        }
-        const size_t masked = (size_t)(stripe->end - t - 1);
-        memset(s_t + t + 1, 0, masked * sizeof *s_t);
-        memset(dp_t + t + 1, 0, masked * sizeof *dp_t);
+    for (int64_t u = 0; u <= t; u++) {
+        const float p = exp_f32(s[u] * scale - lse);
+        const float ds = p * (dp[u] - delta) * scale;
+        dtype_store(scratch->p, row + u, p, type);
+        dtype_store(scratch->ds, row + u, ds, type);
+    }
+    for (int64_t u = t + 1; u < end; u++) {
+        dtype_store(scratch->p, row + u, 0.0f, type);
+        dtype_store(scratch->ds, row + u, 0.0f, type);
     }
 }
 
-/* is_first: dk and dv are overwritten; the stripe must then see all keys. */
+static void backward_rows(const struct plan *plan, const struct stripe *stripe,
+                          const struct scratch *scratch, const struct head_gradient *head)
+{
+    for (int64_t t = stripe->first; t < stripe->end; t++) {
+        if (plan->s.type == DTYPE_BF16) {
+            backward_row(plan, scratch, t - stripe->first, t, stripe->end, head, DTYPE_BF16);
+        } else {
+            backward_row(plan, scratch, t - stripe->first, t, stripe->end, head, DTYPE_FP32);
+        }
+    }
+}
+
+/* is_first: the sums of dk and dv start; the stripe must then see all keys. */
 static bool backward_stripe(const struct plan *plan, const struct stripe *stripe, int thread,
                             const struct head_gradient *head, bool is_first)
 {
-    float *s = plan->scratch + thread * 2 * STRIPE * plan->row;
-    float *dp = s + STRIPE * plan->row;
-    const float *q = head->q + stripe->first * plan->s.q_stride;
-    const float *dout = head->dout + stripe->first * plan->s.o_stride;
-    float *dq = head->dq + stripe->first * plan->s.q_stride;
+    const struct scratch scratch = scratch_of(plan, thread);
+    const enum dtype type = plan->s.type;
+    const void *q = dtype_at(head->q, stripe->first * plan->s.q_stride, type);
+    const void *dout = dtype_at(head->dout, stripe->first * plan->s.o_stride, type);
+    void *dq = dtype_at_mut(head->dq, stripe->first * plan->s.q_stride, type);
 
-    bool ok = gemm_kernel_run(stripe->scores, thread, s, q, head->k) &&
-              gemm_kernel_run(stripe->dp, thread, dp, dout, head->v);
+    bool ok = gemm_kernel_run(stripe->scores, thread, scratch.s, q, head->k) &&
+              gemm_kernel_run(stripe->dp, thread, scratch.dp, dout, head->v);
     if (!ok) {
         return false;
     }
-    backward_rows(plan, stripe, s, dp, head);
-    return gemm_kernel_run(is_first ? stripe->dv : stripe->dv_increment, thread, head->dv, s,
-                           dout) &&
-           gemm_kernel_run(is_first ? stripe->dk : stripe->dk_increment, thread, head->dk, dp, q) &&
-           gemm_kernel_run(stripe->dq, thread, dq, dp, head->k);
+    backward_rows(plan, stripe, &scratch, head);
+    return gemm_kernel_run(is_first ? stripe->dv : stripe->dv_increment, thread, scratch.dv,
+                           scratch.p, dout) &&
+           gemm_kernel_run(is_first ? stripe->dk : stripe->dk_increment, thread, scratch.dk,
+                           scratch.ds, q) &&
+           gemm_kernel_run(stripe->dq, thread, dq, scratch.ds, head->k);
 }
 
-void AT_LEVEL(attention_backward_cpu)(struct backend *backend, float *dq, float *dk, float *dv,
-                                      const float *dout, const float *q, const float *k,
-                                      const float *v, const float *o, const float *lse,
+/* The finished sums [T,D] go to their columns of the output. */
+static void store_sums(void *out, int64_t stride, const float *sums,
+                       const struct attention_shape *s)
+{
+    for (int64_t t = 0; t < s->T; t++) {
+        if (s->type == DTYPE_BF16) {
+            scale_row(out, t * stride, sums + t * s->D, 1.0f, s->D, DTYPE_BF16);
+        } else {
+            memcpy((float *)out + t * stride, sums + t * s->D, (size_t)s->D * sizeof *sums);
+        }
+    }
+}
+
+void AT_LEVEL(attention_backward_cpu)(struct backend *backend, void *dq, void *dk, void *dv,
+                                      const void *dout, const void *q, const void *k, const void *v,
+                                      const void *o, const float *lse,
                                       const struct attention_shape *shape)
 {
     struct plan plan;
-    if (!plan_init(&plan, backend, shape, true)) {
+    if (!plan_init(&plan, backend, shape, true) || cpu_is_planning(backend)) {
         return;
     }
     const struct attention_shape s = plan.s;
@@ -284,30 +400,29 @@ void AT_LEVEL(attention_backward_cpu)(struct backend *backend, float *dq, float 
 
 #pragma omp parallel for num_threads(backend->threads) schedule(dynamic, 1) reduction(+ : failures)
     for (int64_t task = 0; task < s.B * s.KV; task++) {
-        const int64_t row = task / s.KV * s.T;
-        const int64_t kv = task % s.KV;
-        const int64_t k_at = row * s.k_stride + kv * s.D;
-        const int64_t v_at = row * s.v_stride + kv * s.D;
-        for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
-            const int64_t q_at = row * s.q_stride + h * s.D;
-            const int64_t o_at = row * s.o_stride + h * s.D;
+        const int64_t sequence = task / s.KV;
+        const int64_t first = task % s.KV * group;
+        const int thread = omp_get_thread_num();
+        for (int64_t h = first; h < first + group; h++) {
+            const struct head at = head_of(&s, sequence, h);
             const struct head_gradient head = {
-                .dq = dq + q_at,
-                .dk = dk + k_at,
-                .dv = dv + v_at,
-                .dout = dout + o_at,
-                .q = q + q_at,
-                .k = k + k_at,
-                .v = v + v_at,
-                .o = o + o_at,
-                .lse = lse + (task / s.KV * s.H + h) * s.T,
+                .dq = dtype_at_mut(dq, at.q, s.type),
+                .dout = dtype_at(dout, at.o, s.type),
+                .q = dtype_at(q, at.q, s.type),
+                .k = dtype_at(k, at.k, s.type),
+                .v = dtype_at(v, at.v, s.type),
+                .o = dtype_at(o, at.o, s.type),
+                .lse = lse + (sequence * s.H + h) * s.T,
             };
             for (int64_t i = plan.stripe_count - 1; i >= 0; i--) {
-                bool is_first = h == kv * group && i == plan.stripe_count - 1;
-                failures += !backward_stripe(&plan, &plan.stripes[i], omp_get_thread_num(), &head,
-                                             is_first);
+                const bool is_first = h == first && i == plan.stripe_count - 1;
+                failures += !backward_stripe(&plan, &plan.stripes[i], thread, &head, is_first);
             }
         }
+        const struct head at = head_of(&s, sequence, first);
+        const struct scratch scratch = scratch_of(&plan, thread);
+        store_sums(dtype_at_mut(dk, at.k, s.type), s.k_stride, scratch.dk, &s);
+        store_sums(dtype_at_mut(dv, at.v, s.type), s.v_stride, scratch.dv, &s);
     }
     if (failures > 0) {
         fail(backend);

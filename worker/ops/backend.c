@@ -21,3 +21,13 @@ void backend_release(struct backend *backend, void *memory, size_t size)
 {
     backend->op->release(backend, memory, size);
 }
+
+void backend_plan(struct backend *backend, bool is_planning)
+{
+    backend->op->plan(backend, is_planning);
+}
+
+size_t backend_scratch_bytes(const struct backend *backend)
+{
+    return backend->op->scratch_bytes(backend);
+}

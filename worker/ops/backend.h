@@ -5,8 +5,9 @@
  *     backend->op->rmsnorm_forward(backend, y, rstd, x, gain, N, C, eps);
  *
  * Each operation is a header of its own, which gives its equation, shapes and source, and a
- * function type `<operation>_fn` that every backend's function has. All tensors are fp32, row-major
- * and belong to the caller.
+ * function type `<operation>_fn` that every backend's function has. All tensors are row-major and
+ * belong to the caller. They are fp32, but for operands, which have the type that is handed along
+ * (dtype.h).
  *
  * Invariants: operations cannot fail one by one. The first failure (memory for scratch, a device
  *             lost) sticks, later operations may leave their outputs as they are, and
@@ -30,6 +31,7 @@
 #include "worker/ops/gemm.h"
 #include "worker/ops/head.h"
 #include "worker/ops/moments.h"
+#include "worker/ops/normal.h"
 #include "worker/ops/rmsnorm.h"
 #include "worker/ops/rope.h"
 #include "worker/ops/rows.h"
@@ -55,6 +57,8 @@
  X(scale)                  \
  X(zero)                   \
  X(copy)                   \
+ X(round_bf16)             \
+ X(fill_normal)            \
  X(sum_squares)            \
  X(count_nonzero)          \
  X(scale_rows)             \
@@ -87,6 +91,8 @@ struct backend_table {
     enum status (*finish)(struct backend *backend, struct error *err);
     enum status (*allocate)(struct backend *backend, void **out, size_t size, struct error *err);
     void (*release)(struct backend *backend, void *memory, size_t size);
+    void (*plan)(struct backend *backend, bool is_planning);
+    size_t (*scratch_bytes)(const struct backend *backend);
 };
 
 struct backend {
@@ -94,8 +100,10 @@ struct backend {
     const char *name;         /* "cpu" */
     const char *isa;          /* level of our own kernels: "baseline", "avx2", "avx512" */
     const char *gemm_library; /* name, version and level, as recorded with a run */
+    bool has_bf16;            /* products of bf16 are faster than those of fp32 */
     int threads;
-    struct error failure; /* the first one; STATUS_OK before it */
+    struct profile *profile; /* who times the operations; NULL: nobody */
+    struct error failure;    /* the first one; STATUS_OK before it */
 };
 
 /*
@@ -103,6 +111,14 @@ struct backend {
  * level of cpu_level_detect: what the processor has, limited by DNNL_MAX_CPU_ISA.
  */
 MUST_USE enum status backend_cpu_create(struct backend **out, int threads, struct error *err);
+
+/*
+ * While a backend plans, its operations compute nothing and touch no tensor; they make the kernels
+ * and reserve the scratch memory that the same calls will need later, which then allocate nothing.
+ */
+void backend_plan(struct backend *backend, bool is_planning);
+/* Scratch memory that is reserved so far. */
+size_t backend_scratch_bytes(const struct backend *backend);
 
 /* NULL is fine. */
 void backend_destroy(struct backend *backend);

@@ -33,6 +33,7 @@ enum status backend_cpu_create_at(struct backend **out, int threads, enum cpu_le
     cpu->base = (struct backend){
         .op = tables[level],
         .name = "cpu",
+        .has_bf16 = gemm_engine_has_bf16(),
         .isa = cpu_level_name(level),
         .threads = threads,
     };
@@ -103,11 +104,25 @@ void *cpu_scratch(struct backend *backend, int64_t count, size_t size)
     return cpu->scratch.data;
 }
 
-void cpu_gemm(struct backend *backend, float *c, const float *a, const float *b,
+void cpu_plan(struct backend *backend, bool is_planning)
+{
+    backend_cpu(backend)->is_planning = is_planning;
+}
+
+size_t cpu_scratch_bytes(const struct backend *backend)
+{
+    const struct backend_cpu *cpu = (const struct backend_cpu *)backend;
+    return cpu->scratch.size + gemm_cache_scratch_bytes(cpu->gemm);
+}
+
+void cpu_gemm(struct backend *backend, void *c, const void *a, const void *b,
               const struct gemm_shape *shape)
 {
+    struct backend_cpu *cpu = backend_cpu(backend);
     struct error err;
-    if (gemm_cache_run(backend_cpu(backend)->gemm, c, a, b, shape, &err)) {
+    enum status status = cpu->is_planning ? gemm_cache_prepare(cpu->gemm, shape, &err)
+                                          : gemm_cache_run(cpu->gemm, c, a, b, shape, &err);
+    if (status) {
         cpu_fail(backend, &err);
     }
 }

@@ -29,6 +29,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "worker/ops/dtype.h"
+
 struct backend;
 
 enum chunks_turn { CHUNKS_TURN_NONE, CHUNKS_TURN_HALF, CHUNKS_TURN_INTERLEAVED };
@@ -49,13 +51,14 @@ int64_t chunks_used(const struct chunks *chunks); /* n_used */
 /* The tables of chunks.cosine and .sine. */
 void chunks_angles(float *cosine, float *sine, int64_t n_in, int64_t r_hat);
 
-/* Rows of x and dy are a stride apart. z is dense; the chunks of u are u_stride apart. Outputs are
- * overwritten. */
-typedef void chunks_comp_fn(struct backend *backend, float *z, const float *x,
-                            const struct chunks *chunks, int64_t N, int64_t stride);
-typedef void chunks_decomp_t_fn(struct backend *backend, float *u, const float *dy,
+/* Rows of x and dy are a stride apart, in elements. z is dense; the chunks of u are u_stride apart.
+ * All are operands of one type; angles and sums are in fp32. Outputs are overwritten. */
+typedef void chunks_comp_fn(struct backend *backend, void *z, const void *x,
+                            const struct chunks *chunks, int64_t N, int64_t stride,
+                            enum dtype type);
+typedef void chunks_decomp_t_fn(struct backend *backend, void *u, const void *dy,
                                 const struct chunks *chunks, int64_t N, int64_t stride,
-                                int64_t u_stride);
+                                int64_t u_stride, enum dtype type);
 
 /* w[d,k] = w0 + the expansion of T = fl(S + M); sum or adapter may be NULL, not both. Every
  * operation rounds by itself, so a merge (S := T, M := 0) leaves every bit. w may be w0. */

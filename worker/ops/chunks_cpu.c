@@ -74,24 +74,30 @@ static void turn(float *out, const float *c, const struct chunks *chunks, int64_
     }
 }
 
-void AT_LEVEL(chunks_comp_cpu)(struct backend *backend, float *z, const float *x,
-                               const struct chunks *chunks, int64_t N, int64_t stride)
+void AT_LEVEL(chunks_comp_cpu)(struct backend *backend, void *z, const void *x,
+                               const struct chunks *chunks, int64_t N, int64_t stride,
+                               enum dtype type)
 {
     const int64_t r_hat = chunks->r_hat;
     const int64_t used = chunks_used(chunks);
     const int64_t end = chunks->fold ? chunks_in(chunks) : used;
-    float *scratch = cpu_scratch(backend, backend->threads * r_hat, sizeof *scratch);
-    if (scratch == NULL) {
+    /* Of x only so much is read; the last chunk goes on with its first elements. */
+    const int64_t in = cpu_min(chunks->k, end * r_hat);
+    const struct cpu_rows rows = cpu_rows(backend, in, used * r_hat, r_hat, type);
+    if (!rows.ok || cpu_is_planning(backend)) {
         return;
     }
 
 #pragma omp parallel for num_threads(cpu_threads(backend, N * chunks->k)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
-        float *own = scratch + omp_get_thread_num() * r_hat;
+        const int thread = omp_get_thread_num();
+        const float *x_n = cpu_row_in(&rows, thread, x, n, stride);
+        float *z_n = cpu_row_out(&rows, thread, z, n * used * r_hat);
         for (int64_t i = 0; i < end; i++) {
-            turn(z + (n * used + i % used) * r_hat, chunk_at(own, x + n * stride, chunks, i),
+            turn(z_n + i % used * r_hat, chunk_at(cpu_row_extra(&rows, thread), x_n, chunks, i),
                  chunks, i, 1.0f, i >= used);
         }
+        cpu_row_store(&rows, z, n * used * r_hat, z_n);
     }
 }
 
@@ -111,18 +117,26 @@ static void sum_places(float *restrict u, const float *restrict dy, int64_t firs
     }
 }
 
-void AT_LEVEL(chunks_decomp_t_cpu)(struct backend *backend, float *u, const float *dy,
+void AT_LEVEL(chunks_decomp_t_cpu)(struct backend *backend, void *u, const void *dy,
                                    const struct chunks *chunks, int64_t N, int64_t stride,
-                                   int64_t u_stride)
+                                   int64_t u_stride, enum dtype type)
 {
     const int64_t used = chunks_used(chunks);
     const int64_t period = chunks_in(chunks) * chunks->r_hat;
+    const struct cpu_rows rows = cpu_rows(backend, chunks->d, chunks->r_hat, 0, type);
+    if (!rows.ok || cpu_is_planning(backend)) {
+        return;
+    }
 
 #pragma omp parallel for num_threads(cpu_threads(backend, N * chunks->d)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
+        const int thread = omp_get_thread_num();
+        const float *dy_n = cpu_row_in(&rows, thread, dy, n, stride);
         for (int64_t i = 0; i < used; i++) {
-            sum_places(u + (n * used + i) * u_stride, dy + n * stride, i * chunks->r_hat, period,
-                       chunks->d, chunks->r_hat);
+            const int64_t first = (n * used + i) * u_stride;
+            float *u_i = cpu_row_out(&rows, thread, u, first);
+            sum_places(u_i, dy_n, i * chunks->r_hat, period, chunks->d, chunks->r_hat);
+            cpu_row_store(&rows, u, first, u_i);
         }
     }
 }
@@ -166,7 +180,7 @@ void AT_LEVEL(chunks_weight_cpu)(struct backend *backend, float *w, const float 
     const int64_t n_in = chunks_in(chunks);
     const int64_t step = chunks->fold ? chunks_out(chunks) : n_in;
     float *scratch = cpu_scratch(backend, backend->threads * 2 * r_hat, sizeof *scratch);
-    if (scratch == NULL) {
+    if (scratch == NULL || cpu_is_planning(backend)) {
         return;
     }
 

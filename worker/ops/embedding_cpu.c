@@ -5,6 +5,9 @@
 void AT_LEVEL(embedding_forward_cpu)(struct backend *backend, float *y, const float *table,
                                      const uint32_t *tokens, int64_t N, int64_t C)
 {
+    if (cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *C)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
         memcpy(y + n * C, table + tokens[n] * C, (size_t)C * sizeof *y);
@@ -19,6 +22,9 @@ void AT_LEVEL(embedding_backward_cpu)(struct backend *backend, float *dtable, co
     enum { COLUMNS = 64 };
     const int64_t blocks = cpu_ceil_div(C, COLUMNS);
 
+    if (cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *C)) schedule(static)
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t first = block * COLUMNS;

@@ -12,11 +12,17 @@
  *     dw[d,k] += dy^T x  {.m = d, .n = k, .k = N, .transpose_a = true, .accumulate = true}
  *
  * m, n, k >= 1. c overlaps neither input. Outside its n columns, rows of c are left alone.
+ *
+ * a and b have one element type, c another: products of bf16 operands are summed in fp32 and
+ * rounded once, where c is bf16. Only c in fp32 accumulates. Processors without bf16 instructions
+ * multiply the same operands in fp32.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "worker/ops/dtype.h"
 
 struct backend;
 
@@ -25,9 +31,11 @@ struct gemm_shape {
     int64_t lda, ldb, ldc;
     bool transpose_a, transpose_b;
     bool accumulate;
+    enum dtype operands; /* of a and b */
+    enum dtype result;   /* of c; bf16 only with bf16 operands */
 };
 
-typedef void gemm_fn(struct backend *backend, float *c, const float *a, const float *b,
+typedef void gemm_fn(struct backend *backend, void *c, const void *a, const void *b,
                      const struct gemm_shape *shape);
 
 /* The same shape with the leading dimensions written out; asserts that they are large enough. */

@@ -60,6 +60,11 @@ const char *gemm_cache_library(const struct gemm_cache *cache)
     return gemm_engine_library(cache->engine);
 }
 
+size_t gemm_cache_scratch_bytes(const struct gemm_cache *cache)
+{
+    return gemm_engine_scratch_bytes(cache->engine);
+}
+
 static uint64_t shape_hash(const struct gemm_shape *s)
 {
     const int64_t fields[] = {
@@ -69,7 +74,8 @@ static uint64_t shape_hash(const struct gemm_shape *s)
         s->lda,
         s->ldb,
         s->ldc,
-        s->transpose_a + 2 * s->transpose_b + 4 * s->accumulate,
+        s->transpose_a + 2 * s->transpose_b + 4 * s->accumulate + 8 * (int64_t)s->operands +
+            16 * (int64_t)s->result,
     };
     uint64_t hash = 0;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -83,7 +89,8 @@ static bool shape_equal(const struct gemm_shape *x, const struct gemm_shape *y)
 {
     return x->m == y->m && x->n == y->n && x->k == y->k && x->lda == y->lda && x->ldb == y->ldb &&
            x->ldc == y->ldc && x->transpose_a == y->transpose_a &&
-           x->transpose_b == y->transpose_b && x->accumulate == y->accumulate;
+           x->transpose_b == y->transpose_b && x->accumulate == y->accumulate &&
+           x->operands == y->operands && x->result == y->result;
 }
 
 static struct entry **bucket_of(struct gemm_cache *cache, const struct gemm_shape *dense)
@@ -143,22 +150,31 @@ static int64_t units_of(int64_t n, int64_t quantum)
     return n < 2 * quantum ? n : ceil_div(n, quantum);
 }
 
-/* Large tiles hide what packing their operands costs; small ones leave enough for many threads. */
+/*
+ * The sizes are the fastest measured on shapes of LLaMA models (deploy/results/engine.md), for fp32
+ * and bf16 alike. oneDNN packs the columns of b for every tile, and those of a where it is
+ * transposed: wide tiles spare that, but from some 700 columns a long k no longer fits the cache.
+ * Where a is transposed (gradients of weights, summed over tokens) both sides are short, and four
+ * tiles at the least leave something for more than two threads.
+ */
 struct gemm_cut gemm_cut(const struct gemm_shape *shape)
 {
-    enum { SMALL = 256, LARGE = 512, LARGE_COUNT = 16 };
-    const int64_t m = shape->m;
-    const int64_t n = shape->n;
-    const int64_t tile = m * n >= (int64_t)LARGE_COUNT * LARGE * LARGE ? LARGE : SMALL;
-    struct gemm_cut cut = {.count_m = ceil_div(m, tile), .count_n = ceil_div(n, tile)};
+    const int64_t rows = shape->transpose_a ? 384 : 512;
+    const int64_t columns = shape->transpose_a ? 768 : 640;
+    const int64_t tall = 384; /* from here on two row tiles may become four */
+    struct gemm_cut cut = {.count_m = ceil_div(shape->m, rows),
+                           .count_n = ceil_div(shape->n, columns)};
 
     if (cut.count_m * cut.count_n % 2 != 0) {
-        /* Once more along the longer side of a tile. One row or column stays whole. */
-        if (m * cut.count_n >= n * cut.count_m && m > 1) {
+        /* One row or column stays whole. */
+        if (shape->m > 1) {
             cut.count_m++;
-        } else if (n > 1) {
+        } else if (shape->n > 1) {
             cut.count_n++;
         }
+    }
+    if (shape->transpose_a && cut.count_m * cut.count_n == 2 && shape->m >= tall) {
+        cut.count_m *= 2;
     }
     return cut;
 }
@@ -208,7 +224,15 @@ static enum status prepare(struct gemm_cache *cache, const struct gemm_shape *sh
     return STATUS_OK;
 }
 
-enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a, const float *b,
+enum status gemm_cache_prepare(struct gemm_cache *cache, const struct gemm_shape *given,
+                               struct error *err)
+{
+    const struct gemm_shape shape = gemm_shape_dense(given);
+    const struct gemm_cut cut = gemm_cut(&shape);
+    return prepare(cache, &shape, &cut, err);
+}
+
+enum status gemm_cache_run(struct gemm_cache *cache, void *c, const void *a, const void *b,
                            const struct gemm_shape *given, struct error *err)
 {
     const struct gemm_shape shape = gemm_shape_dense(given);
@@ -227,9 +251,11 @@ enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a, c
     for (int64_t index = 0; index < tiles; index++) {
         const struct gemm_tile tile = gemm_cut_tile(&cut, &shape, index);
         const struct gemm_shape of_tile = tile_shape(&shape, &tile);
-        failures += !gemm_kernel_run(find_kernel(cache, &of_tile), omp_get_thread_num(),
-                                     c + tile.row * shape.ldc + tile.column, a + tile.row * a_step,
-                                     b + tile.column * b_step);
+        failures +=
+            !gemm_kernel_run(find_kernel(cache, &of_tile), omp_get_thread_num(),
+                             dtype_at_mut(c, tile.row * shape.ldc + tile.column, shape.result),
+                             dtype_at(a, tile.row * a_step, shape.operands),
+                             dtype_at(b, tile.column * b_step, shape.operands));
     }
     return failures == 0 ? STATUS_OK : error_set(err, STATUS_IO, "gemm: oneDNN failed to run");
 }

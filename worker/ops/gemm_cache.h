@@ -22,14 +22,20 @@ void gemm_cache_destroy(struct gemm_cache *cache);
 
 const char *gemm_cache_library(const struct gemm_cache *cache);
 
+/* Scratch memory of all kernels so far. */
+size_t gemm_cache_scratch_bytes(const struct gemm_cache *cache);
+
+/* Makes the kernels of a product without running it. */
+MUST_USE enum status gemm_cache_prepare(struct gemm_cache *cache, const struct gemm_shape *shape,
+                                        struct error *err);
+
 /* The kernel of this shape, for callers that bring their own parallel region. Lives as long as the
  * cache. */
 MUST_USE enum status gemm_cache_kernel(struct gemm_kernel **out, struct gemm_cache *cache,
                                        const struct gemm_shape *shape, struct error *err);
 
-MUST_USE enum status gemm_cache_run(struct gemm_cache *cache, float *c, const float *a,
-                                    const float *b, const struct gemm_shape *shape,
-                                    struct error *err);
+MUST_USE enum status gemm_cache_run(struct gemm_cache *cache, void *c, const void *a, const void *b,
+                                    const struct gemm_shape *shape, struct error *err);
 
 /* How a product is cut: into count_m x count_n tiles. */
 struct gemm_cut {

@@ -17,6 +17,7 @@
 struct engine_thread {
     dnnl_stream_t stream;
     struct memory scratch; /* as large as the largest that a kernel asked for */
+    struct memory wide;    /* the same, for operands that are widened */
 };
 
 struct gemm_engine {
@@ -44,6 +45,8 @@ struct kernel_thread {
 
 struct gemm_kernel {
     struct gemm_engine *engine;
+    struct gemm_kernel *wide; /* in fp32, of dense operands; NULL where oneDNN takes ours */
+    struct gemm_shape shape;
     dnnl_primitive_t primitive;
     int argument_count; /* without ARGUMENT_SCRATCH where the kernel needs none */
     struct kernel_thread thread[];
@@ -65,6 +68,12 @@ enum cpu_level gemm_engine_level(void)
         return CPU_LEVEL_AVX512;
     }
     return (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 ? CPU_LEVEL_AVX2 : CPU_LEVEL_BASELINE;
+}
+
+bool gemm_engine_has_bf16(void)
+{
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
 enum status gemm_engine_create(struct gemm_engine **out, int threads, struct error *err)
@@ -109,6 +118,7 @@ void gemm_engine_destroy(struct gemm_engine *engine)
             (void)dnnl_stream_destroy(engine->thread[i].stream);
         }
         memory_deinit(&engine->thread[i].scratch);
+        memory_deinit(&engine->thread[i].wide);
     }
     if (engine->engine != NULL) {
         (void)dnnl_engine_destroy(engine->engine);
@@ -119,6 +129,15 @@ void gemm_engine_destroy(struct gemm_engine *engine)
 const char *gemm_engine_library(const struct gemm_engine *engine)
 {
     return engine->library;
+}
+
+size_t gemm_engine_scratch_bytes(const struct gemm_engine *engine)
+{
+    size_t total = 0;
+    for (int i = 0; i < engine->threads; i++) {
+        total += engine->thread[i].scratch.size + engine->thread[i].wide.size;
+    }
+    return total;
 }
 
 /* Gives every thread at least size bytes of scratch memory. */
@@ -160,6 +179,33 @@ static dnnl_status_t kernel_fill(struct gemm_kernel *kernel, const struct gemm_s
     return status;
 }
 
+/* Elements of a stored operand or result of that many rows, gaps between them left out. */
+static int64_t wide_elements(const struct gemm_shape *s)
+{
+    return s->m * s->k + s->k * s->n + (s->result == DTYPE_BF16 ? s->m * s->n : 0);
+}
+
+/* The kernel that multiplies widened operands, which lie dense. */
+static enum status create_wide(struct gemm_kernel *kernel, struct error *err)
+{
+    struct gemm_engine *engine = kernel->engine;
+    const struct gemm_shape *s = &kernel->shape;
+    struct gemm_shape wide = *s;
+    wide.operands = DTYPE_FP32;
+    wide.result = DTYPE_FP32;
+    wide.lda = s->transpose_a ? s->m : s->k;
+    wide.ldb = s->transpose_b ? s->k : s->n;
+    wide.ldc = s->result == DTYPE_BF16 ? s->n : s->ldc;
+
+    const size_t size = (size_t)wide_elements(s) * sizeof(float);
+    for (int i = 0; i < engine->threads; i++) {
+        if (!memory_reserve(&engine->thread[i].wide, size)) {
+            return error_set(err, STATUS_NO_MEMORY, "gemm: no memory for wide operands");
+        }
+    }
+    return gemm_kernel_create(&kernel->wide, engine, &wide, err);
+}
+
 enum status gemm_kernel_create(struct gemm_kernel **out, struct gemm_engine *engine,
                                const struct gemm_shape *shape, struct error *err)
 {
@@ -169,6 +215,16 @@ enum status gemm_kernel_create(struct gemm_kernel **out, struct gemm_engine *eng
         return error_set(err, STATUS_NO_MEMORY, "gemm: no memory for a kernel");
     }
     kernel->engine = engine;
+    kernel->shape = *shape;
+    if (shape->operands == DTYPE_BF16 && !gemm_engine_has_bf16()) {
+        enum status wide = create_wide(kernel, err);
+        if (wide) {
+            free(kernel);
+            return wide;
+        }
+        *out = kernel;
+        return STATUS_OK;
+    }
 
     /* A primitive is made for as many threads as OpenMP would use where it is made. */
     int threads_before = omp_get_max_threads();
@@ -195,15 +251,52 @@ void gemm_kernel_destroy(struct gemm_kernel *kernel)
             }
         }
     }
+    gemm_kernel_destroy(kernel->wide);
     if (kernel->primitive != NULL) {
         (void)dnnl_primitive_destroy(kernel->primitive);
     }
     free(kernel);
 }
 
-bool gemm_kernel_run(struct gemm_kernel *kernel, int thread, float *c, const float *a,
-                     const float *b)
+/* out[rows,columns] <- x, whose rows are ld apart. */
+static float *widen(float *out, const uint16_t *x, int64_t rows, int64_t columns, int64_t ld)
 {
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < columns; j++) {
+            out[i * columns + j] = bf16_widen(x[i * ld + j]);
+        }
+    }
+    return out + rows * columns;
+}
+
+static bool run_wide(struct gemm_kernel *kernel, int thread, void *c, const uint16_t *a,
+                     const uint16_t *b)
+{
+    const struct gemm_shape *s = &kernel->shape;
+    float *wide_a = kernel->engine->thread[thread].wide.data;
+    float *wide_b = s->transpose_a ? widen(wide_a, a, s->k, s->m, s->lda)
+                                   : widen(wide_a, a, s->m, s->k, s->lda);
+    float *wide_c = s->transpose_b ? widen(wide_b, b, s->n, s->k, s->ldb)
+                                   : widen(wide_b, b, s->k, s->n, s->ldb);
+    if (s->result == DTYPE_FP32) {
+        return gemm_kernel_run(kernel->wide, thread, c, wide_a, wide_b);
+    }
+    if (!gemm_kernel_run(kernel->wide, thread, wide_c, wide_a, wide_b)) {
+        return false;
+    }
+    for (int64_t i = 0; i < s->m; i++) {
+        for (int64_t j = 0; j < s->n; j++) {
+            ((uint16_t *)c)[i * s->ldc + j] = bf16_round(wide_c[i * s->n + j]);
+        }
+    }
+    return true;
+}
+
+bool gemm_kernel_run(struct gemm_kernel *kernel, int thread, void *c, const void *a, const void *b)
+{
+    if (kernel->wide != NULL) {
+        return run_wide(kernel, thread, c, a, b);
+    }
     struct engine_thread *own = &kernel->engine->thread[thread];
     struct kernel_thread *objects = &kernel->thread[thread];
     /* oneDNN takes inputs as void * and does not write to them. */

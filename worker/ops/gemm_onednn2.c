@@ -1,9 +1,11 @@
 /* oneDNN 2: memory descriptors are plain structs, operations have a descriptor of their own. */
 #include "worker/ops/gemm_onednn_matmul.h"
 
-static dnnl_status_t matrix_desc(dnnl_memory_desc_t *out, struct gemm_onednn_matrix matrix)
+static dnnl_status_t matrix_desc(dnnl_memory_desc_t *out, struct gemm_onednn_matrix matrix,
+                                 enum dtype type)
 {
-    return dnnl_memory_desc_init_by_strides(out, 2, matrix.dims, dnnl_f32, matrix.strides);
+    return dnnl_memory_desc_init_by_strides(out, 2, matrix.dims, gemm_onednn_type(type),
+                                            matrix.strides);
 }
 
 static dnnl_status_t attributes(dnnl_primitive_attr_t *out, bool accumulate)
@@ -34,12 +36,14 @@ dnnl_status_t gemm_onednn_describe(dnnl_primitive_desc_t *out, dnnl_engine_t eng
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attr = NULL;
 
-    dnnl_status_t status = matrix_desc(&a, gemm_onednn_matrix(s->m, s->k, s->lda, s->transpose_a));
+    dnnl_status_t status =
+        matrix_desc(&a, gemm_onednn_matrix(s->m, s->k, s->lda, s->transpose_a), s->operands);
     if (status == dnnl_success) {
-        status = matrix_desc(&b, gemm_onednn_matrix(s->k, s->n, s->ldb, s->transpose_b));
+        status =
+            matrix_desc(&b, gemm_onednn_matrix(s->k, s->n, s->ldb, s->transpose_b), s->operands);
     }
     if (status == dnnl_success) {
-        status = matrix_desc(&c, gemm_onednn_matrix(s->m, s->n, s->ldc, false));
+        status = matrix_desc(&c, gemm_onednn_matrix(s->m, s->n, s->ldc, false), s->result);
     }
     if (status == dnnl_success) {
         status = dnnl_matmul_desc_init(&matmul, &a, &b, NULL, &c);

@@ -1,9 +1,11 @@
 /* oneDNN 3: memory descriptors are objects, operations are described by primitive descriptors. */
 #include "worker/ops/gemm_onednn_matmul.h"
 
-static dnnl_status_t matrix_desc(dnnl_memory_desc_t *out, struct gemm_onednn_matrix matrix)
+static dnnl_status_t matrix_desc(dnnl_memory_desc_t *out, struct gemm_onednn_matrix matrix,
+                                 enum dtype type)
 {
-    return dnnl_memory_desc_create_with_strides(out, 2, matrix.dims, dnnl_f32, matrix.strides);
+    return dnnl_memory_desc_create_with_strides(out, 2, matrix.dims, gemm_onednn_type(type),
+                                                matrix.strides);
 }
 
 static dnnl_status_t attributes(dnnl_primitive_attr_t *out, bool accumulate)
@@ -34,12 +36,13 @@ dnnl_status_t gemm_onednn_describe(dnnl_primitive_desc_t *out, dnnl_engine_t eng
     dnnl_primitive_attr_t attr = NULL;
 
     dnnl_status_t status =
-        matrix_desc(&desc[0], gemm_onednn_matrix(s->m, s->k, s->lda, s->transpose_a));
+        matrix_desc(&desc[0], gemm_onednn_matrix(s->m, s->k, s->lda, s->transpose_a), s->operands);
     if (status == dnnl_success) {
-        status = matrix_desc(&desc[1], gemm_onednn_matrix(s->k, s->n, s->ldb, s->transpose_b));
+        status = matrix_desc(&desc[1], gemm_onednn_matrix(s->k, s->n, s->ldb, s->transpose_b),
+                             s->operands);
     }
     if (status == dnnl_success) {
-        status = matrix_desc(&desc[2], gemm_onednn_matrix(s->m, s->n, s->ldc, false));
+        status = matrix_desc(&desc[2], gemm_onednn_matrix(s->m, s->n, s->ldc, false), s->result);
     }
     if (status == dnnl_success) {
         status = attributes(&attr, s->accumulate);

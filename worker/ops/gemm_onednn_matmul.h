@@ -32,6 +32,11 @@ static inline struct gemm_onednn_matrix gemm_onednn_matrix(int64_t rows, int64_t
     return matrix;
 }
 
+static inline dnnl_data_type_t gemm_onednn_type(enum dtype type)
+{
+    return type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
 /* Describes c = op(a) op(b), or c += with accumulate; the caller owns *out. */
 dnnl_status_t gemm_onednn_describe(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
                                    const struct gemm_shape *shape);

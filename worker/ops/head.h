@@ -11,6 +11,9 @@
  *     dx[N,C] = dlogits w       overwritten
  *     dw[V,C] += dlogits^T x    over the chunks in order; dw may be NULL
  *
+ * x, w and dx are operands of one type; logits, softmax, loss and dw are fp32, and dlogits is
+ * rounded to that type for its products. dw NULL: the projection does not train.
+ *
  * loss is a sum over the N tokens, in double, in their order, and is overwritten. Every target is
  * below V; the caller checks. No overlap.
  */
@@ -18,13 +21,17 @@
 
 #include <stdint.h>
 
+#include "worker/ops/dtype.h"
+
 struct backend;
 
-typedef void head_loss_fn(struct backend *backend, double *loss, const float *x, const float *w,
-                          const uint32_t *targets, int64_t N, int64_t C, int64_t V);
-typedef void head_loss_backward_fn(struct backend *backend, double *loss, float *dx, float *dw,
-                                   const float *x, const float *w, const uint32_t *targets,
-                                   float grad_scale, int64_t N, int64_t C, int64_t V);
+typedef void head_loss_fn(struct backend *backend, double *loss, const void *x, const void *w,
+                          const uint32_t *targets, int64_t N, int64_t C, int64_t V,
+                          enum dtype type);
+typedef void head_loss_backward_fn(struct backend *backend, double *loss, void *dx, float *dw,
+                                   const void *x, const void *w, const uint32_t *targets,
+                                   float grad_scale, int64_t N, int64_t C, int64_t V,
+                                   enum dtype type);
 
 /* Tokens per chunk; the logits of a chunk take that times V elements. */
 int64_t head_chunk_tokens(int64_t V);

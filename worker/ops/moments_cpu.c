@@ -6,6 +6,9 @@
 void AT_LEVEL(moments_keep_random_cpu)(struct backend *backend, float *exp_avg, float *exp_avg_sq,
                                        int64_t n, double ratio, uint64_t seed, uint64_t stream)
 {
+    if (cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, n)) schedule(static)
     for (int64_t e = 0; e < n; e++) {
         if (rng_uniform(seed, stream, (uint64_t)e) < ratio) {
@@ -61,9 +64,10 @@ void AT_LEVEL(moments_keep_largest_cpu)(struct backend *backend, float *exp_avg,
                                         int64_t n, int64_t keep)
 {
     int64_t ties = 0;
+    if (cpu_is_planning(backend)) {
+        return;
+    }
     const uint32_t bound = keep > 0 ? select_magnitude(exp_avg, n, keep, &ties) : UINT32_MAX;
-
-    (void)backend;
     for (int64_t e = 0; e < n; e++) {
         const uint32_t bits = magnitude_bits(exp_avg[e]);
         const bool is_tie = bits == bound;

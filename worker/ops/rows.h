@@ -13,12 +13,14 @@
  *
  * A norm is summed in double and rounded to fp32 before it divides, so that magnitude =
  * row_norms(w) gives the factor 1 exactly, and normalise_rows leaves every bit of w. Sums over
- * tokens are in double, in the tokens' order. Rows of dy are stride elements apart, all others
- * dense. out may be x; else no overlap.
+ * tokens are in double, in the tokens' order. dy is an operand of the given type; its rows are
+ * stride elements apart, all others dense. out may be x; else no overlap.
  */
 #pragma once
 
 #include <stdint.h>
+
+#include "worker/ops/dtype.h"
 
 struct backend;
 
@@ -30,8 +32,9 @@ typedef void row_norms_fn(struct backend *backend, float *norm, const float *w, 
                           int64_t k);
 typedef void normalise_rows_fn(struct backend *backend, float *w, float *factor,
                                const float *magnitude, int64_t d, int64_t k);
-typedef void dot_columns_fn(struct backend *backend, float *out, const float *dy, const float *y,
-                            const float *divisor, int64_t N, int64_t d, int64_t stride);
+typedef void dot_columns_fn(struct backend *backend, float *out, const void *dy, const float *y,
+                            const float *divisor, int64_t N, int64_t d, int64_t stride,
+                            enum dtype type);
 
 void scale_rows_ref(double *out, const double *x, const double *factor, double scale, int64_t d,
                     int64_t k);

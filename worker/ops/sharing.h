@@ -31,6 +31,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "worker/ops/dtype.h"
+
 struct backend;
 
 enum sharing_columns { SHARING_COLUMNS_MOD, SHARING_COLUMNS_BLOCKS };
@@ -48,13 +50,14 @@ struct sharing_kind {
 /* The group of index among n, balanced and contiguous. */
 int64_t sharing_balanced_group(int64_t index, int64_t n, int64_t r_hat);
 
-/* Rows of x, dy and u are a stride apart, rows of z are dense. Outputs are overwritten. */
-typedef void sharing_comp_fn(struct backend *backend, float *z, const float *x,
+/* Rows of x, dy and u are a stride apart, in elements, rows of z are dense. All are operands of one
+ * type; sums are in fp32. Outputs are overwritten. */
+typedef void sharing_comp_fn(struct backend *backend, void *z, const void *x,
                              const struct sharing_kind *kind, int64_t N, int64_t k, int64_t r_hat,
-                             int64_t stride);
-typedef void sharing_decomp_t_fn(struct backend *backend, float *u, const float *dy,
+                             int64_t stride, enum dtype type);
+typedef void sharing_decomp_t_fn(struct backend *backend, void *u, const void *dy,
                                  const struct sharing_kind *kind, int64_t N, int64_t d,
-                                 int64_t r_hat, int64_t stride, int64_t u_stride);
+                                 int64_t r_hat, int64_t stride, int64_t u_stride, enum dtype type);
 
 /* One term of an effective weight: T = S + M, where a missing (NULL) one is not added. At least one
  * is there. Of a run's terms only the active kind's has an M. */

@@ -84,35 +84,50 @@ static void sum_ordered(float *restrict z, const float *restrict x, const int32_
     }
 }
 
-void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, float *z, const float *x,
+void AT_LEVEL(sharing_comp_cpu)(struct backend *backend, void *z, const void *x,
                                 const struct sharing_kind *kind, int64_t N, int64_t k,
-                                int64_t r_hat, int64_t stride)
+                                int64_t r_hat, int64_t stride, enum dtype type)
 {
+    const struct cpu_rows rows = cpu_rows(backend, k, r_hat, 0, type);
+    if (!rows.ok || cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *k)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
+        const float *x_n = cpu_row_in(&rows, omp_get_thread_num(), x, n, stride);
+        float *z_n = cpu_row_out(&rows, omp_get_thread_num(), z, n * r_hat);
         if (kind->columns == SHARING_COLUMNS_BLOCKS) {
-            sum_blocks(z + n * r_hat, x + n * stride, k, r_hat);
+            sum_blocks(z_n, x_n, k, r_hat);
         } else if (kind->column_order != NULL) {
-            sum_ordered(z + n * r_hat, x + n * stride, kind->column_order, k, r_hat);
+            sum_ordered(z_n, x_n, kind->column_order, k, r_hat);
         } else {
-            sum_strided(z + n * r_hat, x + n * stride, k, r_hat, !kind->zero_pad);
+            sum_strided(z_n, x_n, k, r_hat, !kind->zero_pad);
         }
+        cpu_row_store(&rows, z, n * r_hat, z_n);
     }
 }
 
-void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, float *u, const float *dy,
+void AT_LEVEL(sharing_decomp_t_cpu)(struct backend *backend, void *u, const void *dy,
                                     const struct sharing_kind *kind, int64_t N, int64_t d,
-                                    int64_t r_hat, int64_t stride, int64_t u_stride)
+                                    int64_t r_hat, int64_t stride, int64_t u_stride,
+                                    enum dtype type)
 {
+    const struct cpu_rows rows = cpu_rows(backend, d, r_hat, 0, type);
+    if (!rows.ok || cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, N *d)) schedule(static)
     for (int64_t n = 0; n < N; n++) {
+        const float *dy_n = cpu_row_in(&rows, omp_get_thread_num(), dy, n, stride);
+        float *u_n = cpu_row_out(&rows, omp_get_thread_num(), u, n * u_stride);
         if (kind->rows == SHARING_ROWS_INTERLEAVE) {
-            sum_blocks(u + n * u_stride, dy + n * stride, d, r_hat);
+            sum_blocks(u_n, dy_n, d, r_hat);
         } else if (kind->row_order != NULL) {
-            sum_ordered(u + n * u_stride, dy + n * stride, kind->row_order, d, r_hat);
+            sum_ordered(u_n, dy_n, kind->row_order, d, r_hat);
         } else {
-            sum_strided(u + n * u_stride, dy + n * stride, d, r_hat, false);
+            sum_strided(u_n, dy_n, d, r_hat, false);
         }
+        cpu_row_store(&rows, u, n * u_stride, u_n);
     }
 }
 
@@ -204,7 +219,7 @@ void AT_LEVEL(sharing_weight_cpu)(struct backend *backend, float *w, const float
     enum { ROWS = 32 };
     const int64_t scratch_count = cpu_ceil_div(r_hat + k, 16) * 16;
     float *scratch = cpu_scratch(backend, backend->threads * scratch_count, sizeof *scratch);
-    if (scratch == NULL) {
+    if (scratch == NULL || cpu_is_planning(backend)) {
         return;
     }
     if (term_count == 1 && terms[0].kind.row_order != NULL) {

@@ -6,19 +6,22 @@
  *     dgate = dy * up * sigma(gate) * (1 + gate * (1 - sigma(gate)))
  *
  * Rows of gate, up, dgate and dup are stride elements apart (2F when both lie in one buffer), rows
- * of y and dy are dense. Gradients are overwritten; dgate may be gate and dup may be up.
+ * of y and dy are dense. All are operands of one type. Gradients are overwritten; dgate may be gate
+ * and dup may be up.
  */
 #pragma once
 
 #include <stdint.h>
 
+#include "worker/ops/dtype.h"
+
 struct backend;
 
-typedef void swiglu_forward_fn(struct backend *backend, float *y, const float *gate,
-                               const float *up, int64_t N, int64_t F, int64_t stride);
-typedef void swiglu_backward_fn(struct backend *backend, float *dgate, float *dup, const float *dy,
-                                const float *gate, const float *up, int64_t N, int64_t F,
-                                int64_t stride);
+typedef void swiglu_forward_fn(struct backend *backend, void *y, const void *gate, const void *up,
+                               int64_t N, int64_t F, int64_t stride, enum dtype type);
+typedef void swiglu_backward_fn(struct backend *backend, void *dgate, void *dup, const void *dy,
+                                const void *gate, const void *up, int64_t N, int64_t F,
+                                int64_t stride, enum dtype type);
 
 void swiglu_forward_ref(double *y, const double *gate, const double *up, int64_t N, int64_t F,
                         int64_t stride);

@@ -9,4 +9,6 @@ const struct backend_table AT_LEVEL(cpu_table) = {
     .finish = cpu_finish,
     .allocate = cpu_allocate,
     .release = cpu_release,
+    .plan = cpu_plan,
+    .scratch_bytes = cpu_scratch_bytes,
 };

@@ -24,6 +24,9 @@ void AT_LEVEL(truncation_weight_cpu)(struct backend *backend, float *w, const fl
                                      const float *sum, const float *adapter, int64_t d, int64_t k,
                                      int64_t r_hat)
 {
+    if (cpu_is_planning(backend)) {
+        return;
+    }
 #pragma omp parallel for num_threads(cpu_threads(backend, d *k)) schedule(static)
     for (int64_t o = 0; o < d; o++) {
         if (w != w0) {

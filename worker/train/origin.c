@@ -100,9 +100,19 @@ static enum status check_shape(const struct origin *origin, const struct model_c
         double there;
     } parts[] = {
 #define PART(name) {"model.config." #name, (double)here->name, (double)there->name}
-        PART(hidden_size),         PART(intermediate_size), PART(num_hidden_layers),
-        PART(num_attention_heads), PART(head_dim),          PART(num_key_value_heads),
-        PART(rms_norm_eps),        PART(rope_theta),        PART(tie_word_embeddings),
+        PART(hidden_size),
+        PART(intermediate_size),
+        PART(num_hidden_layers),
+        PART(num_attention_heads),
+        PART(head_dim),
+        PART(num_key_value_heads),
+        PART(rms_norm_eps),
+        PART(rope_theta),
+        PART(tie_word_embeddings),
+        PART(rope_scaling.factor),
+        PART(rope_scaling.low_freq_factor),
+        PART(rope_scaling.high_freq_factor),
+        PART(rope_scaling.original_max_position_embeddings),
 #undef PART
     };
 
@@ -191,9 +201,11 @@ enum status origin_load(const struct origin *origin, struct learner *learner,
     }
     if (!status) {
         take_merged(source, learner);
+        status = learner_start_adapters(learner, err);
+    }
+    if (!status) {
         log_info("begins with step %" PRId64 " of run '%s'", ref->step,
                  json_get_text(meta_of(origin), "run", "?"));
-        status = backend_finish(backend, err);
     }
     learner_destroy(source);
     return at_field(status, err);

@@ -228,7 +228,8 @@ enum status trainer_record_start(struct trainer *trainer, struct error *err)
                               is_resumed ? json_integer(trainer->progress.step) : json_null());
     (void)json_object_set_new(fields, "overlap", json_string(overlap_name(trainer->overlap)));
     (void)json_object_set_new(fields, "zero", json_integer((json_int_t)trainer->spec->launch.zero));
-    (void)json_object_set_new(fields, "dtype", json_string(RUN_DTYPE));
+    (void)json_object_set_new(fields, "dtype",
+                              json_string(dtype_name(learner_options(trainer->learner)->dtype)));
     (void)json_object_set_new(fields, "isa", json_string(trainer->backend->isa));
     (void)json_object_set_new(fields, "onednn", json_string(trainer->backend->gemm_library));
     log_info("%s, %" PRId64 " parameters (%" PRId64 " trained), %" PRId64 " steps of %" PRId64

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,6 +172,28 @@ static enum status open_data(struct run *run, struct error *err)
     return status;
 }
 
+/* auto is what it was at the first attempt, and what rank 0 has: operands of one type in a run. */
+static enum status pin_dtype(struct run *run, enum dtype *dtype, struct error *err)
+{
+    char pinned[16] = "";
+
+    if (run->spec.compute.dtype != COMPUTE_DTYPE_AUTO) {
+        return STATUS_OK;
+    }
+    if (is_root(run)) {
+        /* What cannot be read is told when the pins are compared. */
+        if (run_folder_pinned(&run->trainer.folder, "dtype", pinned, sizeof pinned, err) ||
+            pinned[0] == '\0') {
+            (void)snprintf(pinned, sizeof pinned, "%s", dtype_name(*dtype));
+        }
+    }
+    enum status status = dist_broadcast(run->dist, pinned, sizeof pinned, 0, err);
+    if (!status) {
+        *dtype = strcmp(pinned, dtype_name(DTYPE_BF16)) == 0 ? DTYPE_BF16 : DTYPE_FP32;
+    }
+    return status;
+}
+
 static enum status build_learner(struct run *run, struct error *err)
 {
     struct learner_options options;
@@ -180,7 +203,11 @@ static enum status build_learner(struct run *run, struct error *err)
     /* All ranks of the host have looked before the first one takes its share. */
     enum status status = dist_barrier(run->dist, err);
     if (!status) {
-        status = learner_options_from_spec(&options, &run->spec, run->corpus.vocab_size, err);
+        status = backend_cpu_create(&trainer->backend, (int)run->spec.launch.threads_per_rank, err);
+    }
+    if (!status) {
+        status = learner_options_from_spec(&options, &run->spec, run->corpus.vocab_size,
+                                           trainer->backend->has_bf16, err);
     }
     if (!status) {
         status = origin_check(&run->origin, &options.config, &run->corpus, err);
@@ -190,7 +217,7 @@ static enum status build_learner(struct run *run, struct error *err)
         options.shard_rank = run->spec.launch.zero == 1 ? dist_rank(run->dist) : 0;
         options.shard_world = run->spec.launch.zero == 1 ? dist_world(run->dist) : 1;
         options.memory_limit_bytes = available / (size_t)dist_local_world(run->dist);
-        status = backend_cpu_create(&trainer->backend, (int)run->spec.launch.threads_per_rank, err);
+        status = pin_dtype(run, &options.dtype, err);
     }
     if (!status) {
         status = learner_create(&trainer->learner, &options, trainer->backend, err);
@@ -222,7 +249,8 @@ static json_t *describe_pins(const struct run *run)
 
     /* Without lanes their number is that of ranks. */
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i}", "backend", backend->name, "dtype",
-                     RUN_DTYPE, "isa", backend->isa, "gemm_library", backend->gemm_library,
+                     dtype_name(learner_options(run->trainer.learner)->dtype), "isa", backend->isa,
+                     "gemm_library", backend->gemm_library,
                      run->spec.compute.deterministic == COMPUTE_DETERMINISTIC_RUN ? "world"
                                                                                   : "lanes",
                      (json_int_t)run->trainer.lanes.count, "micro",
@@ -251,6 +279,19 @@ static enum status compare_pins(struct run *run, struct error *err)
     bytes_deinit(&differences);
     json_decref(pins);
     return status;
+}
+
+static enum status warn_of_slow_dtype(struct run *run, struct error *err)
+{
+    if (learner_options(run->trainer.learner)->dtype != DTYPE_BF16 ||
+        run->trainer.backend->has_bf16) {
+        return STATUS_OK;
+    }
+    return trainer_record_warning(
+        &run->trainer,
+        "compute.dtype bf16: this processor has no instructions for it (AVX512-BF16 or AMX), so its "
+        "operands are multiplied in fp32; fp32 would be faster here",
+        err);
 }
 
 static enum status open_reporter(struct run *run, struct error *err)
@@ -297,6 +338,9 @@ static enum status open_state(struct run *run, struct error *err)
     }
     if (!status) {
         status = compare_pins(run, err);
+    }
+    if (!status) {
+        status = warn_of_slow_dtype(run, err);
     }
     if (!status) {
         status = snapshot_load(trainer, err);

@@ -225,6 +225,17 @@ static void print_value(struct bytes *out, const json_t *value)
     }
 }
 
+enum status run_folder_pinned(const struct run_folder *folder, const char *key, char *out,
+                              size_t size, struct error *err)
+{
+    json_t *pins = NULL;
+
+    enum status status = read_json(folder, "pinned.json", &pins, err);
+    (void)snprintf(out, size, "%s", json_get_text(pins, key, ""));
+    json_decref(pins);
+    return status;
+}
+
 enum status run_folder_pin(const struct run_folder *folder, json_t *pins, struct bytes *differences,
                            struct error *err)
 {

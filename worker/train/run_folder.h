@@ -45,6 +45,10 @@ MUST_USE enum status run_folder_check_inputs(const struct run_folder *folder, co
 MUST_USE enum status run_folder_pin(const struct run_folder *folder, json_t *pins,
                                     struct bytes *differences, struct error *err);
 
+/* The word that the first attempt pinned under key; "" where nothing is pinned yet. */
+MUST_USE enum status run_folder_pinned(const struct run_folder *folder, const char *key, char *out,
+                                       size_t size, struct error *err);
+
 /* Copies the tokenizer's model unless it is there. */
 MUST_USE enum status run_folder_keep_tokenizer(const struct run_folder *folder, const char *path,
                                                struct error *err);

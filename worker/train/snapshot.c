@@ -66,7 +66,8 @@ enum status snapshot_options(struct learner_options *out, const json_t *meta, st
         status = error_set(err, STATUS_CORRUPT, "the checkpoint does not say what its model is");
     }
     if (!status) {
-        status = learner_options_from_spec(out, &spec, json_get_int(meta, "vocab_size", 0), err);
+        status =
+            learner_options_from_spec(out, &spec, json_get_int(meta, "vocab_size", 0), false, err);
     }
     if (!status) {
         out->purpose = LEARNER_PURPOSE_STATE;
@@ -97,9 +98,9 @@ static enum status describe(const struct trainer *trainer, json_t **out, struct 
     json_t *made = json_pack(
         "{s:i, s:I, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:I}", "world", dist_world(trainer->dist),
         "micro", (json_int_t)trainer->spec->batch.micro, "lanes", (int)trainer->lanes.count,
-        "threads", backend->threads, "dtype", RUN_DTYPE, "backend", backend->name, "isa",
-        backend->isa, "onednn", backend->gemm_library, "version", REMORA_VERSION, "steps",
-        (json_int_t)trainer->steps);
+        "threads", backend->threads, "dtype", dtype_name(learner_options(trainer->learner)->dtype),
+        "backend", backend->name, "isa", backend->isa, "onednn", backend->gemm_library, "version",
+        REMORA_VERSION, "steps", (json_int_t)trainer->steps);
     json_t *position = json_pack(
         "{s:o, s:O, s:{s:i, s:I, s:{s:I}}, s:{s:i, s:I}, s:I, s:o}", "group",
         describe_group(learner), "learner", learner, "rng", "version", RNG_VERSION, "seed",
@@ -533,6 +534,7 @@ enum status snapshot_share(struct trainer *trainer, struct error *err)
         learner_write_weights(trainer->learner);
     } else if (!status && trainer->spec->model.from != NULL) {
         status = share_tensors(trainer, learner_params(trainer->learner)->count, err);
+        learner_choose_rounding(trainer->learner);
         learner_write_weights(trainer->learner);
     }
     checkpoint_close(trainer->resumed_from);

@@ -41,9 +41,6 @@ struct learner;
 struct overlap;
 struct store;
 
-/* What `dtype: auto` is on a CPU. */
-#define RUN_DTYPE "fp32"
-
 /* X(constant, name): why a run ends, as its end record and its last checkpoint say. */
 #define RUN_END_LIST(X)  \
  X(NONE, "")             \
