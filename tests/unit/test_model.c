@@ -103,7 +103,7 @@ static double finite_difference(struct learner_fixture *fixture, const struct do
                                 float *value, const uint32_t *tokens)
 {
     const float original = *value;
-    const float step = dora->m == NULL ? 4e-4F : 4e-3F; /* m's rounding is noise */
+    const float step = dora->m == NULL ? 1e-4F : 4e-3F; /* m's rounding is noise */
 
     *value = original + step;
     const double above = (double)*value;
