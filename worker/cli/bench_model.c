@@ -188,8 +188,8 @@ static double seconds_since(int64_t start_ns)
     return (double)(sys_monotonic_ns() - start_ns) * 1e-9;
 }
 
-/* Seconds that the first touch of that much memory takes, by a sample of it. */
-static double measure_touch(size_t size)
+/* Seconds that the first touch of a byte takes, by a sample. */
+static double measure_touch(void)
 {
     unsigned char *memory =
         mmap(NULL, TOUCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -203,7 +203,7 @@ static double measure_touch(size_t size)
     }
     const double seconds = seconds_since(start_ns);
     (void)munmap(memory, TOUCH_BYTES);
-    return seconds * (double)size / (double)TOUCH_BYTES;
+    return seconds / (double)TOUCH_BYTES;
 }
 
 /* Seconds that all cores were busy since boot, stolen ones included; 0 where that is not told. */
@@ -234,6 +234,7 @@ static double used_seconds(int who)
 
 static enum status open_learner(struct bench *bench, struct error *err)
 {
+    const double touch_s = measure_touch(); /* before there is anything else in memory */
     const int64_t start_ns = sys_monotonic_ns();
     const struct model_config *config = &bench->options.config;
     const int64_t count = bench->options.micro * (bench->options.sequence_length + 1);
@@ -251,7 +252,7 @@ static enum status open_learner(struct bench *bench, struct error *err)
         return status;
     }
     bench->ready_s = seconds_since(start_ns);
-    bench->touch_s = measure_touch(learner_memory(bench->learner)->bytes_mapped);
+    bench->touch_s = touch_s * (double)learner_memory(bench->learner)->bytes_mapped;
     return profile_attach(&bench->profile, bench->backend, err);
 }
 
