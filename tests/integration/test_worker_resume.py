@@ -15,6 +15,8 @@ SCHEDULES = {
     "full": {"name": "cosine", "warmup": 5},
     "remora": {"name": "jagged_cosine", "warmup": 5, "restart_warmup": 3},
 }
+# Operands of both types on every machine.
+DTYPES = {"full": "fp32", "remora": "bf16"}
 KILLS = 6 if harness.PATIENCE == 1 else 2  # under sanitizers the path counts, not the number
 
 
@@ -29,7 +31,7 @@ class Resume(training.Case):
     def spec(self, method, **changes):
         return self.tiny_spec(self.shards, name=f"tiny-{method}", method=METHODS[method],
                               schedule=SCHEDULES[method], checkpoint={"every": 7, "keep_last": 2},
-                              **changes)
+                              **{"compute": {"dtype": DTYPES[method]}, **changes})
 
     def assert_same(self, run, straight):
         self.assertEqual(training.curve(run), training.curve(straight))
@@ -99,7 +101,7 @@ class Resume(training.Case):
         self.assert_same(run, straight)
 
     def test_a_damaged_checkpoint_is_passed_over(self):
-        spec = self.spec("remora")
+        spec = self.spec("remora", compute={"dtype": "fp32"})
         run = self.folder / "run"
         self.train(spec, run)
         ending = training.ending(run)

@@ -26,10 +26,10 @@ GRADIENT_ERROR_MAX = 1e-4
 # Adam divides by the gradient's own size, so that the first updates magnify what is small.
 UPDATE_ERROR_MAX = 1e-3
 # Operands of 8 significant bits. Single tensors of so small a model are off by more than the whole
-# gradient is, for which 2e-2 holds as well.
+# gradient is; what adapters get is a sum over groups in which much cancels.
 BF16_LOSS_ERROR_MAX = 2e-2
 BF16_GRADIENT_ERROR_MAX = 1e-1
-BF16_WHOLE_ERROR_MAX = 2e-2
+BF16_WHOLE_ERROR_MAX = 3e-2
 
 KINDS = ("mod_tile", "blocks_interleave")
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",

@@ -132,10 +132,12 @@ static void assert_state_equal(const struct learner_fixture *a, const struct lea
 
 /* Trains for 12 steps, over two merges and the end of full-rank steps; a second learner takes over
  * after step `cut`, with other threads and another initial state. */
-static void resume_after(int64_t cut, int variant)
+static void resume_after(int64_t cut, int variant, enum dtype dtype)
 {
     struct learner_options options = fixture_tiny(METHOD_NAME_FULL);
     options.method = method_variant_at(variant).spec;
+    options.dtype = dtype;
+    options.rounding = COMPUTE_ROUNDING_STOCHASTIC;
     struct learner_fixture straight = fixture_open(&options, 2);
     struct learner_fixture resumed = fixture_open(&options, 1);
     uint32_t *tokens =
@@ -152,7 +154,8 @@ static void resume_after(int64_t cut, int variant)
             (void)fixture_step(&resumed, tokens, 0.01, step, 12);
         }
     }
-    print_message("%s, resumed after step %lld\n", method_variant_at(variant).name, (long long)cut);
+    print_message("%s, %s, resumed after step %lld\n", method_variant_at(variant).name,
+                  dtype_name(dtype), (long long)cut);
     assert_state_equal(&resumed, &straight);
     free(tokens);
     fixture_close(&straight);
@@ -162,10 +165,11 @@ static void resume_after(int64_t cut, int variant)
 static void loaded_state_goes_on_with_the_same_bits(void **state)
 {
     (void)state;
-    for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
-        resume_after(2, v); /* within full-rank steps, and before a merge */
-        resume_after(4, v); /* right at a merge */
-        resume_after(6, v); /* between two merges */
+    for (int v = 0; v < 2 * METHOD_VARIANT_COUNT; v++) {
+        const enum dtype dtype = v % 2 == 0 ? DTYPE_FP32 : DTYPE_BF16;
+        resume_after(2, v / 2, dtype); /* within full-rank steps, and before a merge */
+        resume_after(4, v / 2, dtype); /* right at a merge */
+        resume_after(6, v / 2, dtype); /* between two merges */
     }
 }
 
@@ -327,6 +331,7 @@ static void shards_of_the_moments_change_no_bit(void **state)
     for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
         struct learner_options options = fixture_tiny(METHOD_NAME_FULL);
         options.method = method_variant_at(v).spec;
+        options.dtype = v % 2 == 0 ? DTYPE_BF16 : DTYPE_FP32;
         struct learner_fixture whole = fixture_open(&options, 2);
         struct learner_fixture shards[SHARDS];
         uint32_t *tokens = fixture_tokens(options.micro * (options.sequence_length + 1),

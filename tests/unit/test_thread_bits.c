@@ -70,7 +70,7 @@ static void threads_do_not_change_a_bit_in_bf16(void **state)
 }
 
 /* The digest of everything that six steps over a merge or two give. */
-static void train_variant(struct digest *out, int variant, int threads)
+static void train_variant(struct digest *out, int variant, enum dtype dtype, int threads)
 {
     struct learner_options options = fixture_llama_9m(METHOD_NAME_FULL, 0);
     options.method = method_variant_at(variant).spec;
@@ -78,6 +78,7 @@ static void train_variant(struct digest *out, int variant, int threads)
     options.method.merge_every = options.method.merge_every == 0 ? 0 : 2;
     options.config.num_hidden_layers = 1;
     options.micro = 2;
+    options.dtype = dtype;
     struct learner_fixture fixture = fixture_open(&options, threads);
     uint32_t *tokens =
         fixture_tokens(options.micro * (options.sequence_length + 1), options.config.vocab_size, 1);
@@ -102,13 +103,15 @@ static void train_variant(struct digest *out, int variant, int threads)
 static void threads_do_not_change_a_bit_of_any_method(void **state)
 {
     (void)state;
-    for (int v = 0; v < METHOD_VARIANT_COUNT; v++) {
+    for (int v = 0; v < 2 * METHOD_VARIANT_COUNT; v++) {
+        const enum dtype dtype = v % 2 == 0 ? DTYPE_FP32 : DTYPE_BF16;
         struct digest one;
         struct digest three;
-        train_variant(&one, v, 1);
-        train_variant(&three, v, 3);
+        train_variant(&one, v / 2, dtype, 1);
+        train_variant(&three, v / 2, dtype, 3);
         if (!digest_equal(&one, &three)) {
-            fail_msg("%s: 3 threads give other bits than one", method_variant_at(v).name);
+            fail_msg("%s, %s: 3 threads give other bits than one", method_variant_at(v / 2).name,
+                     dtype_name(dtype));
         }
     }
 }
