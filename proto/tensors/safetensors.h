@@ -8,12 +8,15 @@
  *                 behind
  *
  * The writer streams: the list of tensors comes first, so that the header can be written, then the
- * data in the order of the list, in pieces of any size. The file appears whole or not at all, with
- * the data on disk. Tensors are written in the order that they were added, each beginning at a
- * multiple of its element size: one that would not is refused, so larger elements come first.
+ * data in the order of the list, in pieces of any size. Beside what a caller says, "__metadata__"
+ * gets "sha256.<name>" for every tensor: the digest of its data. The file appears whole or not at
+ * all, with the data on disk. Tensors are written in the order that they were added, each beginning
+ * at a multiple of its element size: one that would not is refused, so larger elements come first.
  *
  * The reader trusts nothing: every name, type, shape and offset is checked before use, the offsets
- * must tile the data without a gap or overlap, and errors name the file and the tensor.
+ * must tile the data without a gap or overlap, and errors name the file and the tensor. A symbolic
+ * link is no file. What it allocates is at most SAFETENSORS_MEMORY_RATIO times the header, which is
+ * no larger than the file.
  *
  * Ownership: create/open hands out, destroy/close takes back (NULL is fine). Names and metadata
  *            that a reader hands out live as long as the reader.
@@ -26,6 +29,15 @@
 
 #include "proto/base/error.h"
 #include "proto/tensors/tensor.h"
+
+/* In front of a tensor's name: the key of its digest in "__metadata__". */
+#define SAFETENSORS_DIGEST_PREFIX "sha256."
+
+/* Bytes that are allocated per byte of a header, at most: parsed JSON is large, and a header that
+ * is nothing but values is not one of tensors. */
+#define SAFETENSORS_MEMORY_RATIO 64
+/* Bytes of a piece of safetensors_reader_stream; a multiple of every element's size. */
+#define SAFETENSORS_PIECE_BYTES ((size_t)1 << 20)
 
 struct safetensors_writer;
 struct safetensors_reader;
@@ -65,4 +77,13 @@ const char *safetensors_reader_metadata(const struct safetensors_reader *reader,
 MUST_USE enum status safetensors_reader_read(struct safetensors_reader *reader, size_t index,
                                              size_t offset, void *dst, size_t size,
                                              struct error *err);
+/* Gets the next size bytes of a tensor, whole elements. */
+typedef enum status safetensors_piece_fn(void *context, const void *data, size_t size,
+                                         struct error *err);
+/* Hands all of the tensor's data to take, in order, and compares them with the digest that the file
+ * has of them, where it has one: STATUS_CORRUPT, after the last piece, when they are others. take
+ * may be NULL. */
+MUST_USE enum status safetensors_reader_stream(struct safetensors_reader *reader, size_t index,
+                                               safetensors_piece_fn *take, void *context,
+                                               struct error *err);
 void safetensors_reader_close(struct safetensors_reader *reader);

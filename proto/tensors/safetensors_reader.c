@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/base/checked.h"
+#include "proto/base/digest.h"
 #include "proto/base/file.h"
 #include "proto/base/json.h"
 #include "proto/base/limits.h"
@@ -180,6 +181,33 @@ static enum status check_metadata(const struct safetensors_reader *reader, const
     return STATUS_OK;
 }
 
+/* A digest that is none, or of a tensor that is not there, would let a damaged file pass. */
+static enum status check_digests(const struct safetensors_reader *reader, struct error *err)
+{
+    const size_t prefix = strlen(SAFETENSORS_DIGEST_PREFIX);
+    json_t *metadata = json_object_get(reader->header, METADATA_KEY);
+    const char *key = NULL;
+    json_t *value = NULL;
+
+    json_object_foreach(metadata, key, value)
+    {
+        struct digest digest;
+        if (strncmp(key, SAFETENSORS_DIGEST_PREFIX, prefix) != 0) {
+            continue;
+        }
+        if (safetensors_reader_find(reader, key + prefix, NULL) == NULL) {
+            return error_set(err, STATUS_CORRUPT,
+                             "'%s': __metadata__ has '%.*s', and there is no such tensor",
+                             reader->path, TENSOR_NAME_BYTES_MAX, key);
+        }
+        if (!digest_from_hex(&digest, json_string_value(value))) {
+            return bad_tensor(reader, key + prefix, err,
+                              "its sha256 in __metadata__ is not 64 hexadecimal digits");
+        }
+    }
+    return STATUS_OK;
+}
+
 /* Fills entries and by_name from the header. */
 static enum status parse_entries(struct safetensors_reader *reader, struct error *err)
 {
@@ -209,7 +237,20 @@ static enum status parse_entries(struct safetensors_reader *reader, struct error
         reader->by_name[i] = i;
     }
     qsort_r(reader->by_name, reader->count, sizeof *reader->by_name, compare_name, reader->entries);
-    return check_tiling(reader, err);
+    status = check_tiling(reader, err);
+    return status ? status : check_digests(reader, err);
+}
+
+/* Every value of JSON but the first has a bracket, brace, comma or colon in front of it, and takes
+ * up to 400 bytes when parsed. Even a header of tiny tensors has three bytes a mark. */
+static bool is_too_dense(const char *text, size_t size)
+{
+    size_t marks = 0;
+    for (size_t i = 0; i < size; i++) {
+        const char c = text[i];
+        marks += (size_t)(c == ',' || c == ':' || c == '[' || c == '{');
+    }
+    return marks > 64 && marks > size / 3;
 }
 
 /* Reads and parses the header; sets data_offset and data_bytes from the file's size. */
@@ -245,6 +286,10 @@ static enum status read_header(struct safetensors_reader *reader, size_t file_by
         status = error_from_errno(err, errno, "read '%s'", reader->path);
     } else if ((uint64_t)got != header_bytes || got == 0 || text[0] != '{') {
         status = error_set(err, STATUS_CORRUPT, "'%s': the header is no JSON object", reader->path);
+    } else if (is_too_dense(text, (size_t)got)) {
+        status =
+            error_set(err, STATUS_CORRUPT,
+                      "'%s': the header has more values than tensors could need", reader->path);
     } else {
         status = json_parse(&reader->header, text, (size_t)got, reader->path, err);
         if (status == STATUS_INVALID) {
@@ -272,7 +317,13 @@ enum status safetensors_reader_open(struct safetensors_reader **out, const char 
     if (status) {
         goto fail;
     }
-    reader->fd = sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+    /* O_NONBLOCK: a pipe of that name does not hold us up. */
+    reader->fd = sys_open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (reader->fd < 0 && errno == ELOOP) {
+        status = error_set(problem, STATUS_INVALID, "'%s' is a symbolic link", path);
+        error_set_hint(problem, "name the file itself, or copy it");
+        goto fail;
+    }
     if (reader->fd < 0 || fstat(reader->fd, &facts) != 0) {
         status = error_from_errno(problem, errno, "open '%s'", path);
         goto fail;
@@ -361,6 +412,56 @@ enum status safetensors_reader_read(struct safetensors_reader *reader, size_t in
         return bad_tensor(reader, entry->info.name, err, "the file was cut while it was open");
     }
     return STATUS_OK;
+}
+
+/* The digest of the tensor that the file has; false where it has none. */
+static bool stored_digest(const struct safetensors_reader *reader, const char *name,
+                          struct digest *out)
+{
+    char key[TENSOR_NAME_BYTES_MAX + sizeof SAFETENSORS_DIGEST_PREFIX];
+
+    (void)snprintf(key, sizeof key, SAFETENSORS_DIGEST_PREFIX "%s", name);
+    const char *hex = safetensors_reader_metadata(reader, key);
+    return hex != NULL && digest_from_hex(out, hex);
+}
+
+enum status safetensors_reader_stream(struct safetensors_reader *reader, size_t index,
+                                      safetensors_piece_fn *take, void *context, struct error *err)
+{
+    assert(index < reader->count);
+    const struct tensor_info *info = &reader->entries[index].info;
+    struct digest_stream *stream = NULL;
+    struct digest stored = {{0}};
+    struct digest found = {{0}};
+    const bool is_known = stored_digest(reader, info->name, &stored);
+    const size_t room =
+        info->bytes < SAFETENSORS_PIECE_BYTES ? info->bytes : SAFETENSORS_PIECE_BYTES;
+
+    void *piece = sys_malloc(room + 1);
+    enum status status = piece == NULL
+                             ? error_set(err, STATUS_NO_MEMORY, "'%s': out of memory", reader->path)
+                             : digest_stream_create(&stream, err);
+    for (size_t offset = 0; offset < info->bytes && !status; offset += room) {
+        const size_t left = info->bytes - offset;
+        const size_t size = left < room ? left : room;
+        status = safetensors_reader_read(reader, index, offset, piece, size, err);
+        if (!status && is_known) {
+            digest_stream_update(stream, piece, size);
+        }
+        if (!status && take != NULL) {
+            status = take(context, piece, size, err);
+        }
+    }
+    if (!status && is_known) {
+        digest_stream_finish(stream, &found);
+    }
+    if (!status && !digest_equal(&stored, &found)) {
+        status = bad_tensor(reader, info->name, err,
+                            "its data are not those of its sha256 in __metadata__");
+    }
+    digest_stream_destroy(stream);
+    free(piece);
+    return status;
 }
 
 void safetensors_reader_close(struct safetensors_reader *reader)

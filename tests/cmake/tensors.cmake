@@ -1,2 +1,3 @@
 remora_unit_test(safetensors remora_tensors)
 remora_unit_test(tensor remora_tensors)
+remora_fuzz_target(safetensors remora_tensors)
