@@ -43,6 +43,17 @@ static bool is_folder(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+/* folder with what glob(3) would interpret escaped. */
+static void append_escaped(struct bytes *out, const char *folder)
+{
+    for (const char *c = folder; *c != '\0'; c++) {
+        if (strchr("*?[\\", *c) != NULL) {
+            bytes_append_char(out, '\\');
+        }
+        bytes_append_char(out, *c);
+    }
+}
+
 static enum status matches_to_json(json_t **out, const glob_t *matches, const char *pattern,
                                    struct error *err)
 {
@@ -177,12 +188,64 @@ static enum status collect_pattern(struct collect *collect, const char *field, c
     return status;
 }
 
+/* The files of a model of Hugging Face's that its function depends on, one after the other. */
+static enum status digest_hf_folder(struct digest *out, const char *folder, struct error *err)
+{
+    static const char *const patterns[] = {"config.json", "*.safetensors",
+                                           "*.safetensors.index.json", "tokenizer.model"};
+    struct digest_stream *stream = NULL;
+
+    enum status status = digest_stream_create(&stream, err);
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0] && !status; i++) {
+        struct bytes pattern = {.size_max = PATH_BYTES_MAX - 1};
+        glob_t found = {0};
+        append_escaped(&pattern, folder);
+        bytes_printf(&pattern, "/%s", patterns[i]);
+        status = bytes_status(&pattern, "path", err);
+        if (!status && glob(pattern.data, 0, NULL, &found) != 0) {
+            found.gl_pathc = 0;
+        }
+        for (size_t j = 0; j < found.gl_pathc && !status; j++) {
+            struct digest digest;
+            const char *name = strrchr(found.gl_pathv[j], '/');
+            status = digest_of_file(&digest, found.gl_pathv[j], err);
+            digest_stream_update(stream, name, strlen(name) + 1);
+            digest_stream_update(stream, digest.bytes, sizeof digest.bytes);
+        }
+        globfree(&found);
+        bytes_deinit(&pattern);
+    }
+    if (!status) {
+        digest_stream_finish(stream, out);
+    }
+    digest_stream_destroy(stream);
+    return status;
+}
+
+static enum status collect_hf_folder(struct collect *collect, const char *field, const char *text,
+                                     struct error *err)
+{
+    const char *folder = spec_hf_folder(text);
+    struct digest digest;
+
+    enum status status = is_folder(folder)
+                             ? digest_hf_folder(&digest, folder, err)
+                             : error_set(err, STATUS_NOT_FOUND, "'%s' is not a folder", folder);
+    if (!status) {
+        status = append_input(collect, field, "checkpoint", text, &digest, err);
+    }
+    return at_field(status, field, err);
+}
+
 /* A checkpoint's manifest has the digests of all that it consists of. */
 static enum status collect_checkpoint(struct collect *collect, const char *field, const char *path,
                                       struct error *err)
 {
     struct found_checkpoint found;
 
+    if (spec_hf_folder(path) != NULL) {
+        return collect_hf_folder(collect, field, path, err);
+    }
     enum status status = checkpoint_path_open(&found, path, err);
     if (!status) {
         status = append_input(collect, field, "checkpoint", path,
@@ -213,7 +276,8 @@ static enum status collect_path(void *context, const char *field, const char *ki
 {
     struct collect *collect = context;
     (void)replacement;
-    if (text[0] != '/') {
+    const char *hf_folder = strcmp(kind, "checkpoint") == 0 ? spec_hf_folder(text) : NULL;
+    if ((hf_folder != NULL ? hf_folder : text)[0] != '/') {
         return refuse_relative(field, kind, text, err);
     }
     if (strcmp(kind, "folder") == 0) {

@@ -51,6 +51,9 @@ MUST_USE enum status spec_override(json_t *spec, const char *assignment, struct 
  * path of that look has a slash ("./run@100"). */
 bool spec_is_job_step(const char *text);
 
+/* The folder of hf:FOLDER, as model.from may name a model of Hugging Face's; else NULL. */
+const char *spec_hf_folder(const char *text);
+
 /* Makes every path of the spec absolute: a relative one is below folder, "~/" is the home folder.
  */
 MUST_USE enum status spec_resolve_paths(json_t *spec, const char *folder, struct error *err);

@@ -96,6 +96,8 @@ enum status spec_each_path(json_t *spec, spec_path_fn *visit, void *context, str
 
 /* ---- Making them absolute ---- */
 
+#define HF_PREFIX "hf:"
+
 /* Characters that glob(3) takes for more than themselves. */
 static bool is_special(char c)
 {
@@ -124,13 +126,21 @@ bool spec_is_job_step(const char *text)
            at[1 + strspn(at + 1, "0123456789")] == '\0';
 }
 
+const char *spec_hf_folder(const char *text)
+{
+    return strncmp(text, HF_PREFIX, strlen(HF_PREFIX)) == 0 ? text + strlen(HF_PREFIX) : NULL;
+}
+
 static enum status resolve_path(void *context, const char *field, const char *kind,
                                 const char *text, json_t **replacement, struct error *err)
 {
     const char *folder = context;
     const char *home = getenv("HOME");
+    const char *hf_folder = strcmp(kind, "checkpoint") == 0 ? spec_hf_folder(text) : NULL;
+    const char *prefix = hf_folder != NULL ? HF_PREFIX : "";
+    text = hf_folder != NULL ? hf_folder : text;
     if (text[0] == '/' || text[0] == '\0' ||
-        (strcmp(kind, "checkpoint") == 0 && spec_is_job_step(text))) {
+        (strcmp(kind, "checkpoint") == 0 && hf_folder == NULL && spec_is_job_step(text))) {
         return STATUS_OK;
     }
     if (strncmp(text, "~/", 2) == 0 && home && home[0] == '/') {
@@ -141,6 +151,7 @@ static enum status resolve_path(void *context, const char *field, const char *ki
         text += 2;
     }
     struct bytes path = {.size_max = PATH_BYTES_MAX - 1};
+    bytes_append_text(&path, prefix);
     append_folder(&path, folder, strcmp(kind, "glob") == 0);
     bytes_append_text(&path, strcmp(text, ".") == 0 ? "" : text);
     enum status status = bytes_status(&path, "path", err);

@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/digest.h"
 #include "proto/base/error.h"
 #include "proto/tensors/tensor.h"
 
@@ -73,6 +74,8 @@ const struct tensor_info *safetensors_reader_find(const struct safetensors_reade
                                                   const char *name, size_t *index_out);
 /* The text of a "__metadata__" key, or NULL. */
 const char *safetensors_reader_metadata(const struct safetensors_reader *reader, const char *key);
+/* Of the header: where it has the digests of all data, that says what the file is. */
+const struct digest *safetensors_reader_digest(const struct safetensors_reader *reader);
 /* size bytes of the tensor's data from offset on, into dst. */
 MUST_USE enum status safetensors_reader_read(struct safetensors_reader *reader, size_t index,
                                              size_t offset, void *dst, size_t size,

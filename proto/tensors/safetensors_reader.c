@@ -33,6 +33,7 @@ struct safetensors_reader {
     size_t count;
     size_t data_offset; /* in the file */
     size_t data_bytes;
+    struct digest digest; /* of the header */
     char path[PATH_BYTES_MAX];
 };
 
@@ -291,6 +292,7 @@ static enum status read_header(struct safetensors_reader *reader, size_t file_by
             error_set(err, STATUS_CORRUPT,
                       "'%s': the header has more values than tensors could need", reader->path);
     } else {
+        digest_of(&reader->digest, text, (size_t)got);
         status = json_parse(&reader->header, text, (size_t)got, reader->path, err);
         if (status == STATUS_INVALID) {
             err->status = STATUS_CORRUPT;
@@ -390,6 +392,11 @@ const struct tensor_info *safetensors_reader_find(const struct safetensors_reade
 const char *safetensors_reader_metadata(const struct safetensors_reader *reader, const char *key)
 {
     return json_get_text(json_object_get(reader->header, METADATA_KEY), key, NULL);
+}
+
+const struct digest *safetensors_reader_digest(const struct safetensors_reader *reader)
+{
+    return &reader->digest;
 }
 
 enum status safetensors_reader_read(struct safetensors_reader *reader, size_t index, size_t offset,

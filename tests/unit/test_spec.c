@@ -238,6 +238,10 @@ static void relative_paths_are_below_the_folder(void **state)
         {"kind: train\nmodel: {from: a@b}", "/w", "\"from\":\"/w/a@b\""},
         {"kind: train\nmodel: {from: a@}", "/w", "\"from\":\"/w/a@\""},
         {"kind: train\nmodel: {from: '@10'}", "/w", "\"from\":\"/w/@10\""},
+        {"kind: train\nmodel: {from: 'hf:m'}", "/w", "\"from\":\"hf:/w/m\""},
+        {"kind: train\nmodel: {from: 'hf:m@10'}", "/w", "\"from\":\"hf:/w/m@10\""},
+        {"kind: train\nmodel: {from: 'hf:/m'}", "/w", "\"from\":\"hf:/m\""},
+        {"kind: train\nmodel: {from: 'hf:~/m'}", "/w", "\"from\":\"hf:/home/me/m\""},
         {"output: out", "/w", "\"output\":\"out\""}, /* of no kind: the validator will say so */
     };
     assert_int_equal(setenv("HOME", "/home/me", 1), 0);

@@ -12,6 +12,7 @@
  X(prepare)                \
  X(export)                 \
  X(batches)                \
+ X(score)                  \
  X(spectrum)               \
  X(synth)                  \
  X(bigram)                 \

@@ -160,6 +160,9 @@ static enum status open_data(struct run *run, struct error *err)
         status = plan_steps(run, err);
     }
     if (!status) {
+        status = origin_widen_vocabulary(&run->origin, &run->corpus, err);
+    }
+    if (!status) {
         status = origin_describe(&run->origin, &begun_with, err);
     }
     if (!status) {
