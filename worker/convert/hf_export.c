@@ -1,5 +1,7 @@
 #include "worker/convert/hf_export.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,30 +10,11 @@
 #include "proto/base/limits.h"
 #include "proto/base/sys.h"
 #include "proto/tensors/safetensors.h"
+#include "worker/convert/hf_json.h"
 #include "worker/method/learner.h"
 #include "worker/text/tokenizer.h"
 
 #define TOKENIZER_BYTES_MAX (256 * MIB)
-
-/* Takes value over. */
-static enum status write_json(const struct hf_export *what, const char *name, json_t *value,
-                              struct error *err)
-{
-    char path[PATH_BYTES_MAX];
-
-    /* Indented: people read these. */
-    char *text = value == NULL ? NULL : json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS);
-    json_decref(value);
-    if (text == NULL) {
-        return error_set(err, STATUS_NO_MEMORY, "no memory for '%s'", name);
-    }
-    enum status status = path_printf(path, err, "%s/%s", what->folder, name);
-    if (!status) {
-        status = file_write(path, text, strlen(text), 0644, err);
-    }
-    free(text);
-    return status;
-}
 
 /* As in the spec that the checkpoint carries. */
 static double initializer_range(const json_t *meta)
@@ -83,16 +66,16 @@ static enum status write_config(const struct hf_export *what, int64_t eos_id, st
         shape = NULL;
     }
     json_decref(rest);
-    return write_json(what, "config.json", shape, err);
+    return hf_json_write(what->folder, "config.json", shape, err);
 }
 
 static enum status write_generation_config(const struct hf_export *what, int64_t eos_id,
                                            struct error *err)
 {
-    return write_json(what, "generation_config.json",
-                      json_pack("{s:I, s:I, s:b}", "bos_token_id", (json_int_t)eos_id,
-                                "eos_token_id", (json_int_t)eos_id, "do_sample", 0),
-                      err);
+    return hf_json_write(what->folder, "generation_config.json",
+                         json_pack("{s:I, s:I, s:b}", "bos_token_id", (json_int_t)eos_id,
+                                   "eos_token_id", (json_int_t)eos_id, "do_sample", 0),
+                         err);
 }
 
 /* Says how transformers has to use the tokenizer: as training did, without BOS. */
@@ -104,7 +87,7 @@ static enum status write_tokenizer_config(const struct hf_export *what, struct e
                                "legacy", 0, "clean_up_tokenization_spaces", 0, "model_max_length",
                                (json_int_t)learner_options(what->learner)->sequence_length);
 
-    return write_json(what, "tokenizer_config.json", config, err);
+    return hf_json_write(what->folder, "tokenizer_config.json", config, err);
 }
 
 static enum status write_tokenizer(const struct hf_export *what, int64_t *eos_id, struct error *err)
@@ -154,44 +137,112 @@ static enum status begin_file(struct safetensors_writer **writer, const struct h
     return status ? status : safetensors_writer_metadata(*writer, "format", "pt", err);
 }
 
-static enum status write_merged(struct safetensors_writer *writer, const struct learner *learner,
-                                struct error *err)
+static size_t bytes_of(const struct param *param)
 {
-    const struct param_table *params = learner_params(learner);
-    enum status status = STATUS_OK;
-
-    for (int64_t i = 0; i < params->model_count && !status; i++) {
-        size_t size = (size_t)params->params[i].elements * sizeof(float);
-        float *merged = sys_malloc(size);
-        if (merged == NULL) {
-            return error_set(err, STATUS_NO_MEMORY, "no memory for tensor '%s'",
-                             params->params[i].name);
-        }
-        learner_merged_tensor(learner, i, merged);
-        status = safetensors_writer_write(writer, merged, size, err);
-        free(merged);
-    }
-    return status;
+    return (size_t)param->elements * sizeof(float);
 }
 
-static enum status write_merged_file(const struct hf_export *what, struct error *err)
+/* The tensors first … last - 1 as one file. */
+static enum status write_merged_file(const struct hf_export *what, const char *name, int64_t first,
+                                     int64_t last, struct error *err)
 {
     const struct param_table *params = learner_params(what->learner);
     struct safetensors_writer *writer = NULL;
 
-    enum status status = begin_file(&writer, what, "model.safetensors", err);
-    for (int64_t i = 0; i < params->model_count && !status; i++) {
+    enum status status = begin_file(&writer, what, name, err);
+    for (int64_t i = first; i < last && !status; i++) {
         const struct param *param = &params->params[i];
         status = add_tensor(writer, param->name, param->dimensions, param->shape, err);
     }
-    if (!status) {
-        status = write_merged(writer, what->learner, err);
+    for (int64_t i = first; i < last && !status; i++) {
+        float *merged = sys_malloc(bytes_of(&params->params[i]));
+        if (merged == NULL) {
+            status = error_set(err, STATUS_NO_MEMORY, "no memory for tensor '%s'",
+                               params->params[i].name);
+            break;
+        }
+        learner_merged_tensor(what->learner, i, merged);
+        status = safetensors_writer_write(writer, merged, bytes_of(&params->params[i]), err);
+        free(merged);
     }
     if (!status) {
         status = safetensors_writer_finish(writer, err);
     }
     safetensors_writer_destroy(writer);
     return status;
+}
+
+/* The tensors from first on that one file takes: as many as fit, at least one. */
+static int64_t shard_end(const struct hf_export *what, int64_t first)
+{
+    const struct param_table *params = learner_params(what->learner);
+    size_t size = bytes_of(&params->params[first]);
+    int64_t last = first + 1;
+
+    while (last < params->model_count &&
+           size + bytes_of(&params->params[last]) <= what->shard_bytes_max) {
+        size += bytes_of(&params->params[last]);
+        last++;
+    }
+    return last;
+}
+
+static enum status write_shards(const struct hf_export *what, int count, struct error *err)
+{
+    const struct param_table *params = learner_params(what->learner);
+    json_t *map = json_object();
+    size_t total = 0;
+    int64_t first = 0;
+    enum status status = STATUS_OK;
+
+    for (int shard = 1; shard <= count && !status; shard++) {
+        char name[64];
+        const int64_t last = shard_end(what, first);
+        (void)snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", shard, count);
+        for (int64_t i = first; i < last; i++) {
+            (void)json_object_set_new(map, params->params[i].name, json_string(name));
+            total += bytes_of(&params->params[i]);
+        }
+        status = write_merged_file(what, name, first, last, err);
+        first = last;
+    }
+    if (status) {
+        json_decref(map);
+        return status;
+    }
+    return hf_json_write(
+        what->folder, "model.safetensors.index.json",
+        json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map),
+        err);
+}
+
+/* What an earlier export of another size has left would be read instead. */
+static enum status remove_file(const struct hf_export *what, const char *name, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+
+    enum status status = path_printf(path, err, "%s/%s", what->folder, name);
+    if (!status && file_exists(path) && sys_unlink(path) != 0) {
+        status = error_from_errno(err, errno, "remove '%s'", path);
+    }
+    return status;
+}
+
+static enum status write_merged(const struct hf_export *what, struct error *err)
+{
+    const struct param_table *params = learner_params(what->learner);
+    int count = 0;
+
+    for (int64_t first = 0; first < params->model_count; first = shard_end(what, first)) {
+        count++;
+    }
+    enum status status =
+        remove_file(what, count == 1 ? "model.safetensors.index.json" : "model.safetensors", err);
+    if (status) {
+        return status;
+    }
+    return count == 1 ? write_merged_file(what, "model.safetensors", 0, params->model_count, err)
+                      : write_shards(what, count, err);
 }
 
 enum status hf_export_merged(const struct hf_export *what, struct error *err)
@@ -208,7 +259,7 @@ enum status hf_export_merged(const struct hf_export *what, struct error *err)
     if (!status) {
         status = write_generation_config(what, eos_id, err);
     }
-    return status ? status : write_merged_file(what, err);
+    return status ? status : write_merged(what, err);
 }
 
 static enum status write_raw_file(const struct hf_export *what, struct error *err)
@@ -238,7 +289,7 @@ enum status hf_export_raw(const struct hf_export *what, struct error *err)
     enum status status = folder_create(what->folder, 0755, err);
 
     if (!status) {
-        status = write_json(what, "checkpoint.json", json_deep_copy(what->meta), err);
+        status = hf_json_write(what->folder, "checkpoint.json", json_deep_copy(what->meta), err);
     }
     if (!status) {
         status = write_config(what, -1, err);
