@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <zstd.h>
-
 #include "proto/base/file.h"
 #include "proto/base/limits.h"
 #include "proto/base/reader.h"
@@ -18,34 +16,8 @@
 #include "proto/store/blob_internal.h"
 
 #define BLOB_VERSION 1
-/* Weights hardly compress: higher levels cost much time and gain a percent. */
-#define ZSTD_LEVEL 1
 
 static const char magic[8] = {'R', 'M', 'R', 'A', 'B', 'L', 'O', 'B'};
-
-const char *blob_codec_name(enum blob_codec codec)
-{
-    switch (codec) {
-#define X(constant, name, value) \
- case BLOB_CODEC_##constant:     \
-  return name;
-        BLOB_CODEC_LIST(X)
-#undef X
-    }
-    return "?";
-}
-
-bool blob_codec_from_name(enum blob_codec *out, const char *name)
-{
-#define X(constant, text, value) \
- if (strcmp(name, text) == 0) {  \
-  *out = BLOB_CODEC_##constant;  \
-  return true;                   \
- }
-    BLOB_CODEC_LIST(X)
-#undef X
-    return false;
-}
 
 enum status blob_folder_create(struct blob_folder **out, const char *path, struct error *err)
 {
@@ -54,14 +26,14 @@ enum status blob_folder_create(struct blob_folder **out, const char *path, struc
         return error_set(err, STATUS_NO_MEMORY, "blobs '%s': out of memory", path);
     }
     enum status status = path_printf(folder->path, err, "%s", path);
-    folder->file_bytes = BLOB_HEADER_BYTES + ZSTD_compressBound(CHUNK_BYTES);
+    folder->file_bytes = BLOB_HEADER_BYTES + blob_encode_bound(CHUNK_BYTES);
     folder->file = sys_malloc(folder->file_bytes);
     folder->content = sys_malloc(CHUNK_BYTES);
-    folder->compressor = ZSTD_createCCtx();
-    folder->decompressor = ZSTD_createDCtx();
-    if (status == STATUS_OK && (folder->file == NULL || folder->content == NULL ||
-                                folder->compressor == NULL || folder->decompressor == NULL)) {
+    if (status == STATUS_OK && (folder->file == NULL || folder->content == NULL)) {
         status = error_set(err, STATUS_NO_MEMORY, "blobs '%s': out of memory", path);
+    }
+    if (status == STATUS_OK) {
+        status = blob_coder_create(&folder->coder, err);
     }
     if (status) {
         blob_folder_destroy(folder);
@@ -76,8 +48,7 @@ void blob_folder_destroy(struct blob_folder *folder)
     if (folder == NULL) {
         return;
     }
-    (void)ZSTD_freeCCtx(folder->compressor);
-    (void)ZSTD_freeDCtx(folder->decompressor);
+    blob_coder_destroy(folder->coder);
     free(folder->content);
     free(folder->file);
     free(folder);
@@ -104,16 +75,7 @@ static size_t encode(struct blob_folder *folder, const struct digest *digest, co
                      size_t size, enum blob_codec *codec)
 {
     uint8_t *file = folder->file;
-    uint8_t *payload = file + BLOB_HEADER_BYTES;
-    size_t room = folder->file_bytes - BLOB_HEADER_BYTES;
-    size_t payload_bytes =
-        ZSTD_compressCCtx(folder->compressor, payload, room, data, size, ZSTD_LEVEL);
-    *codec = BLOB_CODEC_ZSTD;
-    if (ZSTD_isError(payload_bytes) || payload_bytes >= size) {
-        memcpy(payload, data, size);
-        payload_bytes = size;
-        *codec = BLOB_CODEC_RAW;
-    }
+    size_t payload_bytes = blob_encode(folder->coder, codec, file + BLOB_HEADER_BYTES, data, size);
     memset(file, 0, BLOB_HEADER_BYTES);
     memcpy(file, magic, sizeof magic);
     put_integer(file + 8, BLOB_VERSION, 2);
@@ -172,8 +134,9 @@ static enum status write_file(const struct blob_folder *folder, const char *path
     return status;
 }
 
-enum status blob_write(struct blob_folder *folder, const struct digest *digest, const void *data,
-                       size_t size, struct blob_facts *facts, struct error *err)
+enum status blob_write(struct blob_folder *folder, const struct digest *digest,
+                       enum blob_codec codec, const void *data, size_t size,
+                       struct blob_facts *facts, struct error *err)
 {
     char path[PATH_BYTES_MAX];
 
@@ -187,7 +150,7 @@ enum status blob_write(struct blob_folder *folder, const struct digest *digest, 
     if (status) {
         return status;
     }
-    *facts = (struct blob_facts){.digest = *digest};
+    *facts = (struct blob_facts){.digest = *digest, .codec = codec};
     facts->stored_bytes = encode(folder, digest, data, size, &facts->codec);
     status = write_file(folder, path, (size_t)facts->stored_bytes, err);
     if (status == STATUS_OK) {
@@ -222,14 +185,15 @@ static struct header decode_header(const uint8_t *bytes)
     return header;
 }
 
-/* Whether file[file_bytes] can be the blob of digest with size content bytes. */
+/* Whether a file of file_bytes can be the blob of digest with size content bytes. */
 static enum status check_header(const struct header *header, const char *path, size_t file_bytes,
-                                const struct digest *digest, size_t size, struct error *err)
+                                const struct digest *digest, size_t size, enum blob_codec *codec,
+                                struct error *err)
 {
     if (!header->is_blob) {
         return error_set(err, STATUS_CORRUPT, "'%s' is not a blob", path);
     }
-    if (header->version != BLOB_VERSION || header->codec > BLOB_CODEC_ZSTD) {
+    if (header->version != BLOB_VERSION || !blob_codec_from_number(codec, header->codec)) {
         return error_set(err, STATUS_UNSUPPORTED,
                          "'%s' has blob version %u, codec %u, which this program does not know",
                          path, header->version, header->codec);
@@ -240,32 +204,6 @@ static enum status check_header(const struct header *header, const char *path, s
     }
     if (header->content_bytes != size || !digest_equal(&header->digest, digest)) {
         return error_set(err, STATUS_CORRUPT, "'%s' holds something else than its name says", path);
-    }
-    return STATUS_OK;
-}
-
-/* The content behind the header into dst[size]. */
-static enum status decode_payload(struct blob_folder *folder, const struct header *header,
-                                  const char *path, void *dst, size_t size, struct error *err)
-{
-    const uint8_t *payload = folder->file + BLOB_HEADER_BYTES;
-    size_t payload_bytes = (size_t)header->payload_bytes;
-    if (header->codec == BLOB_CODEC_RAW) {
-        if (payload_bytes != size) {
-            return error_set(err, STATUS_CORRUPT, "'%s': %zu raw bytes, %zu expected", path,
-                             payload_bytes, size);
-        }
-        memcpy(dst, payload, size);
-        return STATUS_OK;
-    }
-    size_t got = ZSTD_decompressDCtx(folder->decompressor, dst, size, payload, payload_bytes);
-    if (ZSTD_isError(got)) {
-        return error_set(err, STATUS_CORRUPT, "'%s' does not decompress: %s", path,
-                         ZSTD_getErrorName(got));
-    }
-    if (got != size) {
-        return error_set(err, STATUS_CORRUPT, "'%s' decompresses to %zu bytes, %zu expected", path,
-                         got, size);
     }
     return STATUS_OK;
 }
@@ -302,38 +240,51 @@ static enum status load_file(struct blob_folder *folder, const char *path, size_
     return status;
 }
 
+enum status blob_unpack(struct blob_coder *coder, const struct digest *digest, void *dst,
+                        size_t size, const uint8_t *file, size_t file_bytes, const char *name,
+                        struct blob_facts *facts, struct error *err)
+{
+    enum blob_codec codec = BLOB_CODEC_RAW;
+    struct digest found;
+
+    if (file_bytes < BLOB_HEADER_BYTES) {
+        return error_set(err, STATUS_CORRUPT, "'%s' is torn: %zu bytes", name, file_bytes);
+    }
+    const struct header header = decode_header(file);
+    enum status status = check_header(&header, name, file_bytes, digest, size, &codec, err);
+    if (status) {
+        return status;
+    }
+    status = blob_decode(coder, codec, dst, size, file + BLOB_HEADER_BYTES,
+                         file_bytes - BLOB_HEADER_BYTES, err);
+    if (status) {
+        return error_wrap(err, "'%s' is corrupt", name);
+    }
+    digest_of(&found, dst, size);
+    if (!digest_equal(&found, digest)) {
+        return error_set(err, STATUS_CORRUPT, "'%s' is corrupt: its digest does not match", name);
+    }
+    if (facts != NULL) {
+        *facts = (struct blob_facts){*digest, codec, file_bytes};
+    }
+    return STATUS_OK;
+}
+
 enum status blob_read(struct blob_folder *folder, const struct digest *digest, void *dst,
                       size_t size, struct blob_facts *facts, struct error *err)
 {
     char path[PATH_BYTES_MAX];
     size_t file_bytes = 0;
-    struct digest found;
 
     enum status status = blob_path(path, folder, digest, err);
+    if (status == STATUS_OK) {
+        status = load_file(folder, path, &file_bytes, err);
+    }
     if (status) {
         return status;
     }
-    status = load_file(folder, path, &file_bytes, err);
-    if (status) {
-        return status;
-    }
-    struct header header = decode_header(folder->file);
-    status = check_header(&header, path, file_bytes, digest, size, err);
-    if (status) {
-        return status;
-    }
-    status = decode_payload(folder, &header, path, dst, size, err);
-    if (status) {
-        return status;
-    }
-    digest_of(&found, dst, size);
-    if (!digest_equal(&found, digest)) {
-        return error_set(err, STATUS_CORRUPT, "'%s' is corrupt: its digest does not match", path);
-    }
-    if (facts != NULL) {
-        *facts = (struct blob_facts){*digest, (enum blob_codec)header.codec, file_bytes};
-    }
-    return STATUS_OK;
+    return blob_unpack(folder->coder, digest, dst, size, folder->file, file_bytes, path, facts,
+                       err);
 }
 
 enum status blob_verify(struct blob_folder *folder, const struct digest *digest, size_t size,

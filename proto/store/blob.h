@@ -4,7 +4,7 @@
  *   offset  width
  *   0       8      magic "RMRABLOB"
  *   8       u16    version, 1
- *   10      u16    codec: 0 raw, 1 zstd (one frame)
+ *   10      u16    codec: 0 raw, 1 zstd, 2 planes16, 3 planes32 (blob_codec.h)
  *   12      u32    0
  *   16      u64    bytes of the content, at most CHUNK_BYTES
  *   24      u64    bytes of the payload, which is the rest of the file
@@ -24,19 +24,9 @@
 
 #include "proto/base/digest.h"
 #include "proto/base/error.h"
+#include "proto/store/blob_codec.h"
 
 #define BLOB_HEADER_BYTES 64
-
-/* X(constant, name, value in the file) */
-#define BLOB_CODEC_LIST(X) \
- X(RAW, "raw", 0)          \
- X(ZSTD, "zstd", 1)
-
-enum blob_codec {
-#define X(constant, name, value) BLOB_CODEC_##constant = (value),
-    BLOB_CODEC_LIST(X)
-#undef X
-};
 
 /* What a blob is, as a manifest tells it. */
 struct blob_facts {
@@ -45,11 +35,8 @@ struct blob_facts {
     uint64_t stored_bytes; /* of the file */
 };
 
-/* A folder of blobs and the buffers to write and read them: two chunks and zstd's state. */
+/* A folder of blobs and the buffers to write and read them: three chunks and zstd's state. */
 struct blob_folder;
-
-const char *blob_codec_name(enum blob_codec codec);
-bool blob_codec_from_name(enum blob_codec *out, const char *name);
 
 MUST_USE enum status blob_folder_create(struct blob_folder **out, const char *path,
                                         struct error *err);
@@ -59,16 +46,21 @@ void blob_folder_destroy(struct blob_folder *folder);
 MUST_USE enum status blob_path(char *out, const struct blob_folder *folder,
                                const struct digest *digest, struct error *err);
 
-/* Writes data[size], size in 1…CHUNK_BYTES, under digest, which is its own; a file that is there is
- * replaced. */
+/* Writes data[size], size in 1…CHUNK_BYTES, under digest, which is its own, packed by codec where
+ * that makes it smaller; a file that is there is replaced. */
 MUST_USE enum status blob_write(struct blob_folder *folder, const struct digest *digest,
-                                const void *data, size_t size, struct blob_facts *facts,
-                                struct error *err);
+                                enum blob_codec codec, const void *data, size_t size,
+                                struct blob_facts *facts, struct error *err);
 
 /* Reads the blob of exactly size content bytes into dst[size] and checks all of it. Missing, torn
  * or altered is STATUS_CORRUPT, naming the file. facts may be NULL. */
 MUST_USE enum status blob_read(struct blob_folder *folder, const struct digest *digest, void *dst,
                                size_t size, struct blob_facts *facts, struct error *err);
+
+/* As blob_read from a file's bytes; name is for messages. */
+MUST_USE enum status blob_unpack(struct blob_coder *coder, const struct digest *digest, void *dst,
+                                 size_t size, const uint8_t *file, size_t file_bytes,
+                                 const char *name, struct blob_facts *facts, struct error *err);
 
 /* As blob_read into a buffer of the folder's own. */
 MUST_USE enum status blob_verify(struct blob_folder *folder, const struct digest *digest,

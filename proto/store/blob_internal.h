@@ -8,9 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <zstd.h>
-
 #include "proto/base/limits.h"
+#include "proto/store/blob_codec.h"
 
 #define BLOB_SUBFOLDERS 256
 
@@ -19,8 +18,7 @@ struct blob_folder {
     uint8_t *file; /* a blob file as it is on disk */
     size_t file_bytes;
     uint8_t *content; /* CHUNK_BYTES, for blob_verify */
-    ZSTD_CCtx *compressor;
-    ZSTD_DCtx *decompressor;
+    struct blob_coder *coder;
     bool is_dirty; /* has a new subfolder that is not durable yet */
     bool is_subfolder_dirty[BLOB_SUBFOLDERS];
 };

@@ -96,8 +96,9 @@ static bool adopt_existing(struct store *store, struct digest_set_item *item, si
 
 /* Makes sure that the chunk's blob is in the store. A blob whose name is there is not trusted for
  * that: unless this process wrote or read it, it is read now, and replaced when it is damaged. */
-static enum status put_chunk(struct checkpoint_writer *writer, const void *data, size_t size,
-                             struct blob_facts *facts, struct error *err)
+static enum status put_chunk(struct checkpoint_writer *writer, enum blob_codec codec,
+                             const void *data, size_t size, struct blob_facts *facts,
+                             struct error *err)
 {
     struct store *store = writer->store;
     struct digest digest;
@@ -110,7 +111,8 @@ static enum status put_chunk(struct checkpoint_writer *writer, const void *data,
     if (!is_known && !adopt_existing(store, item, size)) {
         item->is_present = false;
         item->is_verified = false;
-        enum status status = blob_write(store->blobs, &digest, data, size, &item->facts, err);
+        enum status status =
+            blob_write(store->blobs, &digest, codec, data, size, &item->facts, err);
         if (status) {
             return status;
         }
@@ -124,8 +126,8 @@ static enum status put_chunk(struct checkpoint_writer *writer, const void *data,
 }
 
 /* Stores data[size] chunk by chunk; *out is the list for the manifest. */
-static enum status put_chunks(struct checkpoint_writer *writer, const void *data, size_t size,
-                              json_t **out, struct error *err)
+static enum status put_chunks(struct checkpoint_writer *writer, enum blob_codec codec,
+                              const void *data, size_t size, json_t **out, struct error *err)
 {
     json_t *chunks = json_array();
     enum status status = chunks == NULL ? out_of_memory(err) : STATUS_OK;
@@ -133,7 +135,7 @@ static enum status put_chunks(struct checkpoint_writer *writer, const void *data
         struct blob_facts facts;
         char hex[DIGEST_HEX_BYTES];
         size_t bytes = size - offset < CHUNK_BYTES ? size - offset : CHUNK_BYTES;
-        status = put_chunk(writer, (const char *)data + offset, bytes, &facts, err);
+        status = put_chunk(writer, codec, (const char *)data + offset, bytes, &facts, err);
         if (status) {
             (void)error_wrap(err, "chunk %zu", offset / CHUNK_BYTES);
             break;
@@ -187,7 +189,7 @@ enum status checkpoint_writer_tensor(struct checkpoint_writer *writer, const cha
     }
     enum status status = tensor_shape_bytes(&size, dtype, shape, err);
     if (status == STATUS_OK) {
-        status = put_chunks(writer, data, size, &chunks, err);
+        status = put_chunks(writer, blob_codec_for(dtype), data, size, &chunks, err);
     }
     if (status) {
         (void)error_wrap(err, "checkpoint of step %" PRId64 ": tensor '%s'", writer->step, name);
