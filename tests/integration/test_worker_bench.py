@@ -57,6 +57,26 @@ class Bench(harness.Case):
         told = self.worker("bench", "gemm", "--seconds", 1, "--json").json()
         self.assertGreater(told["gflops"], 0)
 
+    def test_the_store_is_measured_on_a_checkpoint(self):
+        self.assertIn("--checkpoint", self.worker("bench", "store", code=2).err)
+        spec = self.tiny_spec(self.corpus(), method={"name": "full"}, steps=4,
+                              schedule={"name": "constant"}, launch={"ranks": 1})
+        self.worker("train", spec, "--run", self.folder / "run")
+        told = self.worker("bench", "store", "--checkpoint", self.folder / "run", "--json").json()
+        self.assertIn("000000000004-000001.json", told["checkpoint"])
+        rows = {(row["kind"], row["dtype"]): row for row in told["rows"]}
+        self.assertEqual(set(rows), {("weights", "fp32"), ("weights", "bf16"), ("exp_avg", "fp32"),
+                                     ("exp_avg_sq", "fp32")})
+        weights = rows["weights", "fp32"]
+        self.assertEqual(weights["bytes"], 2 * rows["weights", "bf16"]["bytes"])
+        self.assertEqual(weights["bytes"], rows["exp_avg", "fp32"]["bytes"])
+        for row in rows.values():
+            self.assertAlmostEqual(row["ratio"], row["bytes"] / row["stored_bytes"])
+            self.assertGreater(row["ratio"], row["zstd_ratio"])
+            self.assertAlmostEqual(
+                1 / row["load_mb_per_s"],
+                1 / row["decompress_mb_per_s"] + 1 / row["digest_mb_per_s"], delta=1e-9)
+
     def test_memory_is_as_planned(self):
         told = self.worker("bench", "--model", "llama-35m", "--micro", 8, "--sequence-length", 256,
                            "--json").json()

@@ -11,6 +11,8 @@ int bench_core_count(void);
 
 /* Products of 512 x 512 x 512 in fp32 for a while. */
 MUST_USE enum status bench_gemm(const struct command_line *line, struct error *err);
+/* The store's codec on a checkpoint. */
+MUST_USE enum status bench_store(const struct command_line *line, struct error *err);
 /* Steps of a model. */
 MUST_USE enum status bench_model(const struct command_line *line, struct error *err);
 

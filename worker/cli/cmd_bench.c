@@ -27,9 +27,12 @@ static enum status run_bench(const struct command_line *line, int *exit_code, st
     if (strcmp(command_argument(line, 0), "gemm") == 0) {
         return bench_gemm(line, err);
     }
+    if (strcmp(command_argument(line, 0), "store") == 0) {
+        return bench_store(line, err);
+    }
     enum status status =
         error_set(err, STATUS_INVALID, "no benchmark '%s'", command_argument(line, 0));
-    error_set_hint(err, "there is: gemm; without a name, steps of a model are measured");
+    error_set_hint(err, "there are: gemm, store; without a name, steps of a model are measured");
     return status;
 }
 
@@ -51,16 +54,18 @@ static const struct command_option options[] = {
     {.name = "steps", .value = "N", .help = "steps to measure, of which the best counts (3)"},
     {.name = "threads", .value = "N", .help = "threads (all cores that this process may use)"},
     {.name = "seconds", .value = "N", .help = "gemm: measure that long (1)"},
+    {.name = "checkpoint", .value = "CKPT", .help = "store: RUN, RUN@STEP or a manifest's path"},
     {.name = "json", .help = "print one JSON object"},
 };
 
 const struct command command_bench = {
     .name = "bench",
-    .usage = "[gemm] [options]",
+    .usage = "[gemm | store] [options]",
     .summary = "measures training steps against what this machine can multiply",
     .examples = "  remora-worker bench --model llama-250m --method mora --r 128\n"
                 "  remora-worker bench --method frozen --dtype fp32 --json\n"
-                "  remora-worker bench gemm --seconds 5 --threads 1 --json\n",
+                "  remora-worker bench gemm --seconds 5 --threads 1 --json\n"
+                "  remora-worker bench store --checkpoint runs/full\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .argument_min = 0,
