@@ -73,7 +73,8 @@ char *sys_strdup(const char *text)
 
 int sys_open(const char *path, int flags, mode_t mode)
 {
-    if (refused((struct sys_event){.call = SYS_CALL_OPEN, .fd = -1, .path = path})) {
+    struct sys_event event = {.call = SYS_CALL_OPEN, .fd = -1, .path = path, .flags = flags};
+    if (refused(event)) {
         return -1;
     }
     int fd = -1;

@@ -42,6 +42,7 @@ struct sys_event {
     const void *data;
     size_t size;
     uint64_t offset;
+    int flags; /* of open */
 };
 
 typedef int sys_hook_fn(void *context, const struct sys_event *event);

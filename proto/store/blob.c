@@ -26,6 +26,8 @@ enum status blob_folder_create(struct blob_folder **out, const char *path, struc
         return error_set(err, STATUS_NO_MEMORY, "blobs '%s': out of memory", path);
     }
     enum status status = path_printf(folder->path, err, "%s", path);
+    /* A process that was killed may have made subfolders without syncing them. */
+    folder->is_dirty = true;
     folder->file_bytes = BLOB_HEADER_BYTES + blob_encode_bound(CHUNK_BYTES);
     folder->file = sys_malloc(folder->file_bytes);
     folder->content = sys_malloc(CHUNK_BYTES);

@@ -19,6 +19,6 @@ struct blob_folder {
     size_t file_bytes;
     uint8_t *content; /* CHUNK_BYTES, for blob_verify */
     struct blob_coder *coder;
-    bool is_dirty; /* has a new subfolder that is not durable yet */
+    bool is_dirty; /* may have a new subfolder that is not durable yet */
     bool is_subfolder_dirty[BLOB_SUBFOLDERS];
 };

@@ -72,6 +72,17 @@ fail:
     return status;
 }
 
+/* Folders that are there may be those of a process that was killed before it synced them. */
+static enum status sync_folders(const char *folder, struct error *err)
+{
+    char above[PATH_BYTES_MAX];
+
+    if (path_printf(above, err, "%s/..", folder) == STATUS_OK) {
+        (void)!folder_sync(above, NULL); /* it may be another's, and then it is old */
+    }
+    return folder_sync(folder, err);
+}
+
 enum status store_create(struct store **out, const char *folder, struct error *err)
 {
     static const char *const subfolders[] = {"blobs", generations_folder, manifests_folder};
@@ -85,7 +96,8 @@ enum status store_create(struct store **out, const char *folder, struct error *e
             return status;
         }
     }
-    return store_open(out, folder, err);
+    enum status status = sync_folders(folder, err);
+    return status ? status : store_open(out, folder, err);
 }
 
 void store_close(struct store *store)
